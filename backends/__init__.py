@@ -1,0 +1,1 @@
+"""The built-in drivers. Each module talks to one SDK."""

@@ -1,0 +1,1 @@
+"""qcaan: generative networks whose prior is learned by a quantum computer, on any quantum computer."""

@@ -1,0 +1,1 @@
+"""Circuits, compiled to native programs and simulated: WHAT is run."""

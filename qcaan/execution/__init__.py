@@ -1,0 +1,1 @@
+"""Running native circuits on devices, safely: HOW it is run."""

@@ -1,0 +1,1 @@
+"""The science: priors, the adversarial network, training. The only room that imports torch."""
