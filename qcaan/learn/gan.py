@@ -1,0 +1,367 @@
+"""The adversarial networks and one step of their game.
+
+The generator draws from bits; the discriminator judges images and also reads them as bits, its latents, whose
+distribution on real images is what the prior learns.
+
+Why this latent head. A narrow layer as the only path to the logit collapses the game, and so does one that feeds it
+beside the other features once the prior follows the latents: its units saturate to "real or fake" and every real image
+gets the same bits. So by default the units only read the trunk; a batch normalisation without scale or shift, with
+statistics of its own for real and for generated images, keeps every bit balanced on each; a weak decorrelation keeps
+the bits from being copies of each other; and the association term asks that the bits read from G(z) are z, which ties
+the two ends of the prior together. `GanSettings` holds a switch for each.
+
+Why no batch normalisation in the discriminator's trunk and a gradient penalty on real images (R1): both were measured,
+the former hurts and the latter helps on every prior tried.
+
+Why precision "auto": bfloat16 is faster only where the processor multiplies in it, and slower everywhere else.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qcaan.errors import ConfigError, DataError
+from qcaan.learn.data import ImageArray, to_images
+
+BitArray = NDArray[np.uint8]
+Precision = Literal["auto", "bf16", "float32"]
+Binarise = Literal["threshold", "bernoulli"]
+
+
+@dataclass(frozen=True)
+class GanSettings:
+    """Everything that shapes the two networks and their training.
+
+    `r1_gamma` is the weight of the gradient penalty, applied every `r1_every` steps; `ema` the decay per step of the
+    averaged generator; the learning rate is constant for the first half of the run and falls linearly to zero over the
+    second. `n_noise` Gaussian inputs stand beside the bits. `feeds_logit`, `batchnorm`, `decorrelation`, `association`
+    shape the latent head as told in the module's docstring; `binarise` says how its units become bits.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    channels: int = 48
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    betas: tuple[float, float] = (0.0, 0.99)
+    r1_gamma: float = 0.01
+    r1_every: int = 8
+    ema: float = 0.999
+    precision: Precision = "auto"
+    n_noise: int = 0
+    feeds_logit: bool = False
+    batchnorm: bool = True
+    decorrelation: float = 0.05
+    association: float = 0.2
+    binarise: Binarise = "threshold"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        limits: list[tuple[str, bool, str]] = [
+            ("channels", self.channels >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 2, "at least 2"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "positive"),
+            ("betas", len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
+            ("r1_gamma", 0 <= self.r1_gamma < math.inf, "0 (off) or positive"),
+            ("r1_every", self.r1_every >= 1, "at least 1"),
+            ("ema", 0 <= self.ema < 1, "in [0, 1)"),
+            ("precision", self.precision in ("auto", "bf16", "float32"), "'auto', 'bf16' or 'float32'"),
+            ("n_noise", self.n_noise >= 0, "0 or more"),
+            ("decorrelation", 0 <= self.decorrelation < math.inf, "0 (off) or positive"),
+            ("association", 0 <= self.association < math.inf, "0 (off) or positive"),
+            ("binarise", self.binarise in ("threshold", "bernoulli"), "'threshold' or 'bernoulli'"),
+        ]
+        for name, good, remedy in limits:
+            if not good:
+                raise ConfigError(f"gan.{name} is {getattr(self, name)!r}: it must be {remedy}")
+
+
+class Generator(nn.Module):
+    """Bits as -1 and +1, then noise: float (n, n_bits + n_noise) -> images (n, 1, 28, 28) in (-1, 1)."""
+
+    def __init__(self, n_bits: int, *, channels: int = 48, n_noise: int = 0) -> None:
+        super().__init__()
+        c = channels
+        self.encode = nn.Linear(n_bits + n_noise, 2 * c * 16)
+        self.draw = nn.Sequential(
+            nn.BatchNorm2d(2 * c),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * c, 2 * c, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(2 * c),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            nn.ConvTranspose2d(c, 1, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images of latent vectors."""
+        images: Tensor = self.draw(self.encode(z).unflatten(1, (-1, 4, 4)))
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images (n, 1, 28, 28) in [-1, 1] -> logits (n,), positive for "real", and latents (n, n_latent) in (-1, 1)."""
+
+    def __init__(self, n_latent: int, *, channels: int = 48, feeds_logit: bool = False, batchnorm: bool = True) -> None:
+        super().__init__()
+        c = channels
+        self.trunk = nn.Sequential(
+            nn.Conv2d(1, c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(c, 2 * c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * c, 2 * c, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+        )
+        self.read = nn.Linear(2 * c * 16, n_latent)
+        self.balance = nn.BatchNorm1d(n_latent, affine=False) if batchnorm else None
+        self.feeds_logit = feeds_logit
+        self.judge = nn.Linear(2 * c * 16 + (n_latent if feeds_logit else 0), 1)
+
+    def forward(self, images: Tensor, *, remember: bool = True) -> tuple[Tensor, Tensor]:
+        """Logits and latents; `remember=False` keeps these images out of the running statistics of the latents."""
+        features = self.trunk(images)
+        units = self.read(features).float()
+        if self.balance is not None and self.training and not remember:
+            units = functional.batch_norm(units, None, None, training=True, eps=self.balance.eps)
+        elif self.balance is not None:
+            units = self.balance(units)
+        latents = torch.tanh(units)
+        judged = torch.cat([features, latents.to(features.dtype)], 1) if self.feeds_logit else features
+        return self.judge(judged).squeeze(1).float(), latents
+
+
+class Game:
+    """Both networks, their optimisers, the average of the generator and the schedule. Same seed, same run.
+
+    Bits are uint8 or int64 (n, n_bits), 0 or 1, and enter as -1 or +1; floating values enter as they are, for a
+    continuous prior, and then nothing is associated.
+    """
+
+    def __init__(self, n_bits: int, settings: GanSettings, *, seed: int, total_steps: int) -> None:
+        if n_bits < 1 or total_steps < 1:
+            raise ConfigError(f"a game needs at least 1 bit and 1 step, not {n_bits} bits and {total_steps} steps")
+        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16())
+        self.n_bits, self.settings, self.total_steps, self.steps = n_bits, settings, total_steps, 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator = self._make_generator()
+            self.discriminator = Discriminator(
+                n_bits, channels=settings.channels, feeds_logit=settings.feeds_logit, batchnorm=settings.batchnorm
+            )
+        self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = self._make_generator().requires_grad_(False).eval()
+        self.average.load_state_dict(self.generator.state_dict())
+        self.rng = torch.Generator().manual_seed(seed)
+        self.optimisers = {
+            name: torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=settings.betas)
+            for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
+        }
+
+    def step(self, real: Tensor, bits: Tensor) -> dict[str, float]:
+        """One update of both networks on real images (n, 1, 28, 28) in [-1, 1] and bits (n, n_bits) from the prior."""
+        settings = self.settings
+        for optimiser in self.optimisers.values():
+            optimiser.param_groups[0]["lr"] = self.learning_rate
+        real = real.contiguous(memory_format=torch.channels_last)
+        z = self._encode(bits, self.rng)
+        target = None if bits.is_floating_point() else z[:, : self.n_bits]
+        self.generator.train()
+        self.discriminator.train()
+        with self._autocast():
+            fake = self.generator(z)
+
+        losses: dict[str, Tensor] = {}
+        with self._autocast():
+            real_logits, latents = self.discriminator(real)
+            fake_logits, read = self.discriminator(fake.detach(), remember=False)
+        losses["loss_d"] = functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
+        losses["decorrelation"] = mean_squared_correlation(latents)
+        loss = losses["loss_d"] + settings.decorrelation * losses["decorrelation"]
+        if target is not None:
+            losses["association"] = functional.mse_loss(read, target)
+            loss = loss + settings.association * losses["association"]
+        if settings.r1_gamma and self.steps % settings.r1_every == 0:
+            losses["r1"] = squared_gradient(self.discriminator, real)
+            loss = loss + settings.r1_gamma / 2 * settings.r1_every * losses["r1"]
+        self._update("discriminator", loss)
+
+        self.discriminator.requires_grad_(False)
+        with self._autocast():
+            fake_logits, read = self.discriminator(fake, remember=False)
+        losses["loss_g"] = functional.softplus(-fake_logits).mean()
+        loss = losses["loss_g"]
+        if target is not None:
+            loss = loss + settings.association * functional.mse_loss(read, target)
+        self._update("generator", loss)
+        self.discriminator.requires_grad_(True)
+
+        self.steps += 1
+        self._average()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.settings.learning_rate * max(0.0, min(1.0, 2.0 * (1.0 - self.steps / self.total_steps)))
+
+    @torch.no_grad()
+    def latents(self, images: Tensor, *, batch_size: int = 1000) -> NDArray[np.float32]:
+        """Float32 (n, n_latent) in (-1, 1): the units that the discriminator reads from images (n, 1, 28, 28)."""
+        self.discriminator.eval()
+        rows = []
+        for batch in torch.split(images, batch_size):
+            with self._autocast():
+                rows.append(self.discriminator(batch.contiguous(memory_format=torch.channels_last))[1])
+        out: NDArray[np.float32] = torch.cat(rows).numpy()
+        return out
+
+    def latent_bits(self, images: Tensor, rng: np.random.Generator | None = None) -> BitArray:
+        """Uint8 (n, n_latent): the latents of images as bits, by `settings.binarise`; a Bernoulli draw needs `rng`."""
+        return binarise(self.latents(images), self.settings.binarise, rng)
+
+    @torch.no_grad()
+    def generate(self, bits: NDArray[Any], *, rng: torch.Generator | None = None, batch_size: int = 1000) -> ImageArray:
+        """Uint8 images (n, 28, 28) that the averaged generator draws from bits (n, n_bits).
+
+        `rng` draws the noise inputs where the settings have some; by default they are zero.
+        """
+        rows = []
+        for batch in torch.split(torch.tensor(bits), batch_size):
+            with self._autocast():
+                rows.append(to_images(self.average(self._encode(batch, rng))))
+        return np.concatenate(rows) if rows else np.empty((0, 28, 28), np.uint8)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that `load_state` needs: tensors (for safetensors) and plain values (for JSON)."""
+        tensors = {"rng": self.rng.get_state()}
+        for name, network in self._networks().items():
+            tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+        for name, optimiser in self.optimisers.items():
+            for index, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"adam.{name}.{index}.{key}": value for key, value in moments.items()}
+        values = {
+            "n_bits": self.n_bits,
+            "steps": self.steps,
+            "total_steps": self.total_steps,
+            "settings": dataclasses.asdict(self.settings),
+        }
+        return {
+            key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()
+        }, values
+
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken, on the same machine bit for bit.
+
+        Raises:
+            DataError: the state belongs to networks of another shape, or is incomplete.
+        """
+        if values.get("n_bits") != self.n_bits:
+            raise DataError(f"the checkpoint is of {values.get('n_bits')} bits, this game of {self.n_bits}")
+        try:
+            for name, network in self._networks().items():
+                network.load_state_dict(_below(tensors, f"{name}."))
+            for name, optimiser in self.optimisers.items():
+                self._load_moments(optimiser, _below(tensors, f"adam.{name}."))
+            self.rng.set_state(tensors["rng"])
+            self.steps, self.total_steps = int(values["steps"]), int(values["total_steps"])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise DataError(f"the checkpoint does not fit these networks: {error}") from error
+
+    def _make_generator(self) -> Generator:
+        network = Generator(self.n_bits, channels=self.settings.channels, n_noise=self.settings.n_noise)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
+
+    def _encode(self, bits: Tensor, rng: torch.Generator | None) -> Tensor:
+        z = bits.float() if bits.is_floating_point() else bits.float() * 2.0 - 1.0
+        if not self.settings.n_noise:
+            return z
+        shape = (len(bits), self.settings.n_noise)
+        return torch.cat([z, torch.zeros(shape) if rng is None else torch.randn(shape, generator=rng)], 1)
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        self.optimisers[name].zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimisers[name].step()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # A young average would remember the untrained generator for 1/(1 - ema) steps.
+        weight = 1.0 - min(self.settings.ema, self.steps / (self.steps + 10.0))
+        pairs = zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True)
+        for mean, value in pairs:
+            if mean.is_floating_point():
+                mean.lerp_(value, weight)
+            else:
+                mean.copy_(value)
+
+    @staticmethod
+    def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+        for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            moments = _below(tensors, f"{index}.")
+            if not moments:
+                optimiser.state.pop(parameter, None)
+                continue
+            # The memory format of the parameter, for the same kernels and so the same bits after a resume.
+            optimiser.state[parameter] = {
+                key: value.clone() if key == "step" else torch.empty_like(parameter).copy_(value).detach()
+                for key, value in moments.items()
+            }
+
+
+def multiplies_bf16() -> bool:
+    """Whether this processor has bfloat16 arithmetic."""
+    facts = torch.cpu.get_capabilities()
+    return any(facts.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
+
+
+def binarise(latents: NDArray[np.floating], how: Binarise, rng: np.random.Generator | None = None) -> BitArray:
+    """Uint8 bits of latents in (-1, 1): 1 above zero ("threshold"), or 1 with probability (1 + u) / 2 ("bernoulli")."""
+    if how == "threshold":
+        return (latents > 0).astype(np.uint8)
+    if rng is None:
+        raise ConfigError("gan.binarise 'bernoulli' draws at random: pass a random generator")
+    return (rng.random(latents.shape) < (1 + latents) / 2).astype(np.uint8)
+
+
+def mean_squared_correlation(latents: Tensor) -> Tensor:
+    """Mean over pairs of units of their squared correlation over the batch; 0 for a single unit."""
+    n, width = latents.shape
+    if width == 1:
+        return latents.new_zeros(())
+    centred = latents - latents.mean(0)
+    covariance = centred.T @ centred / n
+    variance = covariance.diagonal()
+    squared = covariance.square() / (variance[:, None] * variance[None, :] + 1e-8)
+    return (squared.sum() - squared.diagonal().sum()) / (width * (width - 1))
+
+
+def squared_gradient(discriminator: Discriminator, images: Tensor) -> Tensor:
+    """Mean over images of |d logit / d image|^2, in float32: the second derivative loses too much in bfloat16."""
+    images = images.detach().requires_grad_(True)
+    logits, _ = discriminator(images, remember=False)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
