@@ -1,0 +1,221 @@
+"""The one run configuration: a YAML file, validated, with every default in one place.
+
+Unknown keys are errors that suggest the near one; all errors of a file are reported at once, each with its key, its
+value and the remedy. `Config.to_yaml` writes the resolved form that every run directory keeps.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qcaan.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """What is learned."""
+
+    name: str = Field("mnist", description="'mnist', or the path of a folder of IDX files")
+
+
+class PriorConfig(Section):
+    """The prior over the generator's input bits, and how it is fitted."""
+
+    kind: str = Field("born_machine", description="born_machine, bernoulli, product_bernoulli, ...")
+    n_qubits: int = Field(8, ge=1, le=24, description="qubits of the Born machine; bits a basis")
+    n_layers: int = Field(7, ge=1, description="alternating sublayers: rotations, XX, rotations, ...")
+    topology: Literal["all", "line", "star"] = Field("all", description="which pairs an XX sublayer entangles")
+    bases: tuple[str, ...] = Field(("Z",), min_length=1, description="measured bases: Z, X, Y or trained")
+    gradient: Literal["exact", "parameter_shift", "spsa"] = "exact"
+    shots: int = Field(10_000, ge=1, description="shots of one circuit, in training and in sampling")
+    refresh_every: int = Field(400, ge=1, description="GAN steps between refits")
+    updates: int = Field(30, ge=0, description="parameter updates in one refit")
+    learning_rate: float = Field(0.05, gt=0)
+    warm_start: bool = Field(True, description="a refit starts from the last theta, not from a new one")
+    target_images: int = Field(8192, ge=1, description="real images whose latent bits make the target of a refit")
+
+
+class GanConfig(Section):
+    """The two networks and their game."""
+
+    channels: int = Field(48, ge=1, description="width of the narrowest layer")
+    n_noise: int = Field(0, ge=0, description="Gaussian inputs of the generator beside the prior's bits")
+
+
+class TrainConfig(Section):
+    """The loop."""
+
+    epochs: int = Field(4, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after so many steps, whatever `epochs` says")
+    batch_size: int = Field(64, ge=2)
+    log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl")
+    checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
+    evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
+    evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior cannot be enumerated")
+
+
+class BackendConfig(BaseModel):
+    """The device: its name, and the options of its driver (`qcaan backends show NAME` lists them)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "local"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The driver's options."""
+        return dict(self.model_extra or {})
+
+
+class StoreConfig(Section):
+    """Where shots are kept."""
+
+    url: str | None = Field(None, description="SQLAlchemy URL; by default store.sqlite in the run directory")
+    policy: Literal["fresh", "replay", "reuse"] = "fresh"
+
+
+class BudgetConfig(Section):
+    """What may be spent."""
+
+    cap_usd: float = Field(gt=0, description="hard limit of the run, in US dollars")
+
+
+class Config(Section):
+    """A whole run."""
+
+    seed: int = Field(1, ge=0, lt=2**63)
+    data: DataConfig = DataConfig()
+    prior: PriorConfig = PriorConfig()
+    gan: GanConfig = GanConfig()
+    train: TrainConfig = TrainConfig()
+    backend: BackendConfig = BackendConfig()
+    store: StoreConfig = StoreConfig()
+    budget: BudgetConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML file holds
+        """A section that is written without content (`gan:`) means its defaults."""
+        if isinstance(value, dict):
+            return {
+                key: {} if entry is None and key not in {"seed", "budget"} else entry for key, entry in value.items()
+            }
+        return value
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Self:
+        """Read a YAML file (or a mapping), apply `KEY=VALUE` overrides, validate.
+
+        Raises:
+            ConfigError: the file cannot be read, or keys or values are wrong; lists all of them.
+        """
+        where = "the configuration" if isinstance(source, Mapping) else str(source)
+        tree = _read(source)
+        for item in overrides:
+            _apply(tree, item)
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            lines = [_explain(entry) for entry in error.errors()]
+            raise ConfigError(f"{where}:\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, every key with its value."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted key -> value, for every leaf."""
+        return dict(_leaves(self.model_dump(mode="json")))
+
+
+def diff(a: Config, b: Config) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (value in a, value in b) for every key that differs; None where a key is absent."""
+    left, right = a.flat(), b.flat()
+    keys = [*left, *(key for key in right if key not in left)]
+    return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets the last of two equal keys win in silence; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise ConfigError(f"line {key.start_mark.line + 1}: the key '{key.value}' stands twice; keep one")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(source, Mapping):
+        return {key: dict(value) if isinstance(value, Mapping) else value for key, value in source.items()}
+    path = Path(source)
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader) or {}  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}, {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected sections such as 'prior:' and 'train:', found {type(tree).__name__}")
+    return tree
+
+
+def _apply(tree: dict[str, Any], item: str) -> None:
+    key, equals, text = item.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {item}: write KEY=VALUE, for example prior.shots=1000")
+    *sections, leaf = key.strip().split(".")
+    for section in sections:
+        if tree.get(section) is None:
+            tree[section] = {}
+        tree = tree[section]
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {item}: '{section}' is a value, not a section")
+    try:
+        tree[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {item}: the value is not YAML: {error}") from error
+
+
+def _explain(entry: Mapping[str, Any]) -> str:
+    path = [str(part) for part in entry["loc"]]
+    key = ".".join(path)
+    if entry["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if entry["type"] == "missing":
+        return f"{key}: missing; add it"
+    message = str(entry["msg"])
+    return f"{key}: {entry['input']!r} - {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(model.model_fields)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,81 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON, no pickle; written whole or not at all.
+
+Layout of `checkpoints/step-00000400/`: `tensors.safetensors` and `state.json`. A checkpoint is written under another
+name, flushed to disk and renamed, so a run that is killed at any moment finds its last complete one.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from qcaan.errors import DataError
+
+Tensors = dict[str, torch.Tensor]
+
+
+def save(
+    folder: Path, step: int, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any], *, keep: int = 2
+) -> Path:
+    """Write the checkpoint of `step` under `folder`, then remove all but the newest `keep`.
+
+    Raises:
+        DataError: the disk is full or not writable; checkpoints that exist are untouched.
+    """
+    final = folder / f"step-{step:08d}"
+    draft = folder / f".{final.name}"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        save_file(plain, draft / "tensors.safetensors")
+        (draft / "state.json").write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
+        for path in (*draft.iterdir(), draft):
+            _flush(path)
+        if final.exists():
+            final.rename(replaced := folder / f".replaced-{final.name}")
+            draft.rename(final)
+            shutil.rmtree(replaced)
+        else:
+            draft.rename(final)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot write the checkpoint {final}: {error}") from error
+    for old in _all(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def latest(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
+    """The newest checkpoint under `folder` as (tensors, state), or None if there is none.
+
+    Raises:
+        DataError: the newest checkpoint is damaged.
+    """
+    found = _all(folder)
+    if not found:
+        return None
+    try:
+        state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
+        return load_file(found[-1] / "tensors.safetensors"), state
+    except (OSError, ValueError, SafetensorError) as error:
+        remedy = "remove it to go on from the one before"
+        raise DataError(f"the checkpoint {found[-1]} is damaged ({error}); {remedy}") from error
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""A run directory: everything that a run leaves behind, and all that is needed to go on with it.
+
+```
+config.yaml       the resolved configuration
+provenance.json   one segment for every start or resume: versions, machine, backend, target snapshot, seed
+metrics.jsonl     one object a line, each with step and epoch
+store.sqlite      shots, journal, ledger (unless store.url names another store)
+tensorboard/      the same numbers for TensorBoard
+checkpoints/      safetensors + JSON
+samples/*.png     generated digits
+```
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+from qcaan.config import Config
+from qcaan.errors import ConfigError, DataError
+
+_PACKAGES = ("qcaan", "numpy", "torch", "numba", "amazon-braket-sdk", "qiskit", "qiskit-aer", "cirq-core", "cirq-ionq")
+
+
+class RunDirectory:
+    """The files of one run. `create` makes a new one, `open` finds an old one; both are context managers."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+        self.checkpoints = path / "checkpoints"
+        self.samples = path / "samples"
+        self._board: SummaryWriter | None = None
+
+    @classmethod
+    def create(cls, config: Config, out: str | Path | None) -> Self:
+        """A new directory: `out`, or a fresh name under runs/.
+
+        Raises:
+            ConfigError: the directory exists and holds something.
+        """
+        path = Path(out) if out is not None else _fresh(config)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            remedy = f"'qcaan resume {path}' goes on, or name another directory"
+            raise ConfigError(f"--out {path}: this already exists; {remedy}")
+        (path / "samples").mkdir(parents=True)
+        run = cls(path, config)
+        run.write_config(config)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """An existing run.
+
+        Raises:
+            DataError: the directory is not a run.
+        """
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise DataError(f"{path} is not a run directory: it has no config.yaml")
+        return cls(path, Config.load(path / "config.yaml"))
+
+    @property
+    def store_url(self) -> str:
+        """The configured store, or the run's own."""
+        return self.config.store.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
+
+    def write_config(self, config: Config) -> None:
+        """Replace the resolved configuration."""
+        self.config = config
+        (self.path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+
+    def add_segment(self, step: int, facts: Mapping[str, Any]) -> None:
+        """Record in provenance.json that the run starts or goes on at `step`."""
+        path = self.path / "provenance.json"
+        segments = json.loads(path.read_text(encoding="utf-8"))["segments"] if path.exists() else []
+        segment = {
+            "from_step": step,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            "machine": platform.platform(),
+            "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+            "seed": self.config.seed,
+            **facts,
+        }
+        path.write_text(json.dumps({"segments": [*segments, segment]}, indent=1), encoding="utf-8")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop the records after `step`: a resumed run writes them again."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            kept = [record for record in self.metrics() if record["step"] <= step]
+            path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All records; a last line that a crash left unfinished is passed over."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                if number < len(lines):
+                    raise DataError(f"{path}, line {number} is damaged") from error
+        return records
+
+    def log(self, step: int, epoch: int, values: Mapping[str, Any]) -> None:
+        """Append one record to metrics.jsonl, and its numbers to TensorBoard."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
+        if self._board is None:
+            self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _fresh(config: Config) -> Path:
+    stem = f"{Path(config.data.name).name}-{config.prior.kind}-{config.backend.name}".replace("_", "-")
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    names = (f"{stem}-{stamp}{suffix}" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
+    return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
