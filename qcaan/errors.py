@@ -8,7 +8,8 @@ QcaanError
 ├── BackendError           something about a device; drivers translate the SDK's errors to these, cause kept
 │   ├── MissingSDK         the driver's SDK is not installed: the message is the pip command (exit 2)
 │   ├── TargetError        the request violates the target's facts; lists every violation (exit 2)
-│   ├── TransientError     throttled, 5xx, connection lost: the core tries again
+│   ├── TransientError     5xx, connection lost, the outcome may be unknown: the core tries again
+│   │   └── ThrottledError surely not accepted (429): safe to send again to any device
 │   ├── LateError          the provider says done, the result is not there yet: the core waits, then gives up
 │   ├── UnavailableError   offline, quota, outside its window: wait, or use another device
 │   ├── CredentialsError   log in again, then resume
@@ -58,8 +59,8 @@ class MissingSDK(BackendError):  # noqa: N818 - reads as what it is
 
     exit_code = 2
 
-    def __init__(self, backend: str, package: str) -> None:
-        super().__init__(f"backend '{backend}' needs the package '{package}': pip install 'qcaan[{backend}]'")
+    def __init__(self, backend: str, package: str, distribution: str = "qcaan") -> None:
+        super().__init__(f"backend '{backend}' needs the package '{package}': pip install '{distribution}[{backend}]'")
 
 
 class TargetError(BackendError):
@@ -73,7 +74,11 @@ class TargetError(BackendError):
 
 
 class TransientError(BackendError):
-    """Throttling, a server error or a lost connection: the same request may succeed in a moment."""
+    """A server error or a lost connection: the same request may succeed in a moment, or may have succeeded unseen."""
+
+
+class ThrottledError(TransientError):
+    """The provider refused the request because there are too many: it was surely not accepted."""
 
 
 class LateError(BackendError):
