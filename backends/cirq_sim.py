@@ -1,0 +1,98 @@
+"""Cirq's state-vector simulator, with the native gates of cirq-ionq, whose angles are turns.
+
+Why the operations are applied one by one to a `StateVectorSimulationState`, and not by `Simulator.simulate` of a
+circuit: that is what `Simulator` does after it has sorted the operations into moments, split them at measurements and
+scheduled a step for each moment; without those the same result takes two thirds of the time. The state is made with all
+qubits of the register, since Cirq otherwise drops idle ones.
+
+Why operations are never kept or compared: equality, hash and repr of cirq-ionq's `MSGate` ignore theta, so that any
+cache keyed by a gate or a circuit would confuse a partial entangler with a full one.
+
+Why Cirq does not sample: see `backends.batching`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from backends.batching import draw
+from backends.options import check_options
+from qcaan.circuits.gates import FloatArray
+from qcaan.circuits.native import NativeCircuit
+from qcaan.errors import MissingSDK
+from qcaan.execution.backend import Counts, Simulator, Target
+
+TURN = 2 * math.pi
+
+
+@dataclass(kw_only=True, eq=False)
+class CirqBackend(Simulator):
+    """Cirq's state-vector simulator.
+
+    Raises:
+        MissingSDK: cirq-core or cirq-ionq is not installed.
+        ConfigError: an option has a wrong value.
+    """
+
+    entangler: Literal["ms", "zz"] = "ms"
+    """Two-qubit gate that circuits are compiled to: "ms" as on IonQ's Aria, "zz" as on its Forte."""
+    n_qubits: Annotated[int, Field(ge=1, le=30)] = 24
+    """Largest register; a state of n qubits takes 16 * 2**n bytes."""
+    precision: Literal["double", "single"] = "double"
+    """Of the state; with "single" the probabilities are not exact."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        check_options(self, "cirq")
+        self._gates = _native_gates()
+        self.target = Target(
+            name="cirq",
+            device=f"state vector {self.precision}",
+            kind="simulator",
+            n_qubits=self.n_qubits,
+            native_gates=("gpi", "gpi2", self.entangler),
+            max_circuits=200,
+            returns="probabilities",
+            dedupe="key",
+            seedable=True,
+            exact=self.precision == "double",
+            calibration=f"cirq-core {version('cirq-core')}, cirq-ionq {version('cirq-ionq')}",
+        )
+
+    def sample(self, batch: Sequence[NativeCircuit], shots: int, seed: int) -> list[Counts]:
+        """Shots drawn from the probabilities of the final state."""
+        return draw(batch, lambda chunk: [self._evolve(circuit) for circuit in chunk], shots, seed)
+
+    def probabilities(self, batch: Sequence[NativeCircuit]) -> list[FloatArray]:
+        """Exact probabilities, float64 (2**n_qubits,) each, indexed by the bitstring as a binary number."""
+        return [self._evolve(circuit) for circuit in batch] if self.target.exact else super().probabilities(batch)
+
+    def _evolve(self, circuit: NativeCircuit) -> FloatArray:
+        import cirq
+
+        qubits = cirq.LineQubit.range(circuit.n_qubits)
+        state = cirq.StateVectorSimulationState(
+            qubits=qubits, initial_state=0, dtype=np.complex128 if self.precision == "double" else np.complex64
+        )
+        for name, where, angles in circuit:
+            cirq.act_on(self._gates[name](*(angle / TURN for angle in angles)).on(*(qubits[q] for q in where)), state)
+        return np.asarray(np.abs(state.target_tensor.reshape(-1)).astype(np.float64) ** 2)
+
+
+def _native_gates() -> dict[str, Callable[..., Any]]:
+    """Name -> cirq-ionq's gate from its angles in turns."""
+    try:
+        import cirq_ionq
+    except ImportError as error:
+        raise MissingSDK("cirq", "cirq-ionq") from error
+    return {
+        "gpi": lambda phi: cirq_ionq.GPIGate(phi=phi),
+        "gpi2": lambda phi: cirq_ionq.GPI2Gate(phi=phi),
+        "ms": lambda phi0, phi1, theta: cirq_ionq.MSGate(phi0=phi0, phi1=phi1, theta=theta),
+        "zz": lambda theta: cirq_ionq.ZZGate(theta=theta),
+    }
