@@ -1,0 +1,183 @@
+"""The evaluation classifier: a LeNet whose classes give the Inception Score and whose 500 features give the FID.
+
+Why it is trained here and shipped: the scores of two good classifiers differ by up to a factor of 1.7 (FID), so a
+figure means something only beside the hash of the classifier that made it. The weights ship with a card that names that
+hash, the data, the settings and the scores that real data gets; `train_classifier` makes the like for any data set.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qcaan.errors import DataError
+from qcaan.learn.data import N_CLASSES, ImageArray, Images, to_tensor
+
+N_FEATURES = 500
+MAX_SHIFT = 2
+
+
+class LeNet(nn.Module):
+    """Images (n, 1, 28, 28) in [-1, 1] -> features (n, 500), after their ReLU, and logits (n, 10)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 20, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(20, 50, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(800, N_FEATURES),
+            nn.ReLU(),
+        )
+        self.classes = nn.Linear(N_FEATURES, N_CLASSES)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and logits."""
+        features = self.features(images)
+        return features, self.classes(features)
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A trained network and the facts that a report needs.
+
+    `real` holds the figures of `metrics.evaluate` for the real test images; `metrics.with_real_figures` measures them.
+    """
+
+    network: LeNet
+    data_name: str
+    data_checksum: str
+    test_accuracy: float
+    settings: Mapping[str, int | float]
+    real: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the weights: name, shape and bytes of every tensor, in the order of names."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(f"{name} {tuple(value.shape)}\n".encode() + value.numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def read(self, images: ImageArray, batch_size: int = 1000) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Features float32 (n, 500) and class probabilities float64 (n, 10) of images uint8 (n, 28, 28)."""
+        features, classes = [], []
+        for start in range(0, len(images), batch_size):
+            batch, logits = self.network(to_tensor(images[start : start + batch_size]))
+            features.append(batch.numpy())
+            classes.append(logits.double().softmax(1).numpy())
+        return np.concatenate(features), np.concatenate(classes)
+
+    def save(self, folder: Path) -> None:
+        """Write `classifier.safetensors` and its card `classifier.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "classifier.safetensors").write_bytes(save(self.network.state_dict()))
+        card = {
+            "hash": self.hash,
+            "test_accuracy": self.test_accuracy,
+            "data": {"name": self.data_name, "checksum": self.data_checksum},
+            "settings": dict(self.settings),
+            "real": dict(self.real),
+        }
+        (folder / "classifier.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def load_classifier(folder: Path | None = None) -> Classifier:
+    """The classifier of a folder, by default the one of the package, trained on MNIST.
+
+    Raises:
+        DataError: a file is missing or damaged, or the weights do not have the hash that the card names.
+    """
+    if folder is None:
+        with as_file(files("qcaan") / "data" / "classifier") as shipped:
+            return load_classifier(shipped)
+    try:
+        card = json.loads((folder / "classifier.json").read_text())
+        network = LeNet()
+        network.load_state_dict(load((folder / "classifier.safetensors").read_bytes()))
+        classifier = Classifier(
+            network.eval().requires_grad_(False),
+            data_name=card["data"]["name"],
+            data_checksum=card["data"]["checksum"],
+            test_accuracy=card["test_accuracy"],
+            settings=card["settings"],
+            real=card["real"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise DataError(f"no classifier can be read from {folder} ({error}): train one again") from error
+    if classifier.hash != card.get("hash"):
+        raise DataError(f"{folder / 'classifier.safetensors'} is damaged: its hash is not the card's; train it again")
+    return classifier
+
+
+def train_classifier(
+    data: Images,
+    *,
+    seed: int = 0,
+    epochs: int = 8,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    progress: Callable[[int, float], None] = lambda epoch, accuracy: None,
+) -> Classifier:
+    """Train on shifted training images with Adam and a rate that falls linearly to zero; same seed, same weights.
+
+    `progress(epoch, test accuracy)` is called after every epoch. The seed fixes the weights on one kind of processor
+    and number of threads; elsewhere rounding differs, and with it the hash.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = LeNet()
+    rng = np.random.default_rng(seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    n_steps = epochs * (len(data.train) // batch_size or 1)
+    step, accuracy = 0, 0.0
+    for epoch in range(epochs):
+        order = rng.permutation(len(data.train))
+        for batch in np.array_split(order, len(order) // batch_size or 1):
+            optimiser.param_groups[0]["lr"] = learning_rate * (1 - step / n_steps)
+            images = to_tensor(shift(data.train[batch], rng))
+            loss = functional.cross_entropy(network(images)[1], torch.tensor(data.train_labels[batch]))
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            step += 1
+        accuracy = _accuracy(network, data)
+        progress(epoch + 1, accuracy)
+    settings = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    return Classifier(network.eval().requires_grad_(False), data.name, data.checksum, accuracy, settings)
+
+
+def shift(images: ImageArray, rng: np.random.Generator) -> ImageArray:
+    """Each image (n, 28, 28) moved by up to two pixels in each direction, background moving in."""
+    n, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT)))
+    down, right = rng.integers(0, 2 * MAX_SHIFT + 1, (2, n))
+    rows = (down[:, None] + np.arange(height))[:, :, None]
+    columns = (right[:, None] + np.arange(width))[:, None, :]
+    moved: ImageArray = padded[np.arange(n)[:, None, None], rows, columns]
+    return moved
+
+
+@torch.no_grad()
+def _accuracy(network: LeNet, data: Images) -> float:
+    hits = 0
+    for start in range(0, len(data.test), 1000):
+        logits = network(to_tensor(data.test[start : start + 1000]))[1]
+        hits += int((logits.argmax(1).numpy() == data.test_labels[start : start + 1000]).sum())
+    return hits / len(data.test)

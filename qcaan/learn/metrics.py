@@ -1,0 +1,230 @@
+"""How good generated images are: Inception Score, FID, precision, density, coverage, class balance, support.
+
+All figures are computed in the feature space and with the classes of the evaluation classifier, against real training
+images; `real` holds the same figures for the real test images, the values to compare with.
+
+Why our own few lines and not a library's: a discrete prior of b bits has at most 2^b images, so its figures can be
+exact, a sum over all images with the prior's probabilities, where samples bias them. That needs weights, which no
+library takes. The tests hold the unweighted figures against torchmetrics.
+
+Why no recall: on repeated images its neighbourhoods have radius zero. Coverage tells the same and is well defined.
+
+Sources: Salimans et al. 2016 (Inception Score), Heusel et al. 2017 (FID), Kynkäänniemi et al. 2019 (precision), Naeem
+et al. 2020 (density, coverage).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qcaan.errors import DataError
+from qcaan.learn.classifier import Classifier
+from qcaan.learn.data import N_CLASSES, ImageArray, Images
+
+FloatArray = NDArray[np.float64]
+Features = NDArray[np.float32]
+
+N_SPLITS = 10
+N_REFERENCE = 10_000
+N_NEIGHBOURS_SET = 5_000
+K = 5
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one set of images.
+
+    `exact`: the images were weighted with the prior's probabilities, and nothing was sampled; then `n_images` is the
+    number of images of positive probability, and `inception_score_std` is 0. `inception_score`: mean over 10 splits (of
+    the whole, when exact), 1 to 10, more is better. `fid`: 0 or more, less is better. `precision`, `coverage`: 0 to 1;
+    `density`: about 1 for real images. `effective_support`: exp of the entropy of the distribution over distinct
+    images. `class_balance`: the share of each class, as classified. `classifier`: hash and test accuracy. `real`: the
+    same figures for the real test images.
+    """
+
+    inception_score: float
+    inception_score_std: float
+    fid: float
+    precision: float
+    density: float
+    coverage: float
+    distinct_images: int
+    effective_support: float
+    class_balance: tuple[float, ...]
+    n_images: int
+    exact: bool
+    classifier: Mapping[str, Any]
+    real: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def evaluate(images: ImageArray, data: Images, classifier: Classifier, weights: ArrayLike | None = None) -> Evaluation:
+    """The figures of images uint8 (n, 28, 28), at least 2.
+
+    With `weights` (n,), the probability of each image, the figures are exact: no image is sampled. Coverage is then the
+    expected coverage of as many draws as the reference has neighbourhoods.
+
+    Raises:
+        DataError: the images have another shape or type, the weights are no distribution over them, or the classifier
+            was trained on other data.
+    """
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) < 2:
+        raise DataError(f"images are {images.dtype} {images.shape}: at least two uint8 images of 28 x 28 are needed")
+    if classifier.data_checksum != data.checksum:
+        raise DataError(
+            f"the classifier was trained on '{classifier.data_name}', the data are '{data.name}': "
+            "train a classifier on these data"
+        )
+    exact = weights is not None
+    p = np.full(len(images), 1 / len(images)) if weights is None else _distribution(weights, len(images))
+    if exact:
+        images, p = images[p > 0], p[p > 0]
+    features, classes = classifier.read(images)
+    reference = _reference(data, classifier)
+    score, deviation = (inception_score(classes, p), 0.0) if exact else split_inception_scores(classes)
+    mean, covariance = moments(features, p)
+    if not exact:
+        covariance *= len(images) / (len(images) - 1)
+    if exact:
+        chosen, q = np.arange(len(images)), p
+    else:
+        chosen = np.random.default_rng(0).permutation(len(images))[:N_NEIGHBOURS_SET]
+        q = np.full(len(chosen), 1 / len(chosen))
+    precision, density, coverage = neighbourhood_figures(
+        features[chosen], q, reference.neighbours, reference.radii, exact
+    )
+    _, first = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
+    shares = np.bincount(first.ravel(), p)
+    return Evaluation(
+        inception_score=score,
+        inception_score_std=deviation,
+        fid=frechet_distance(mean, covariance, reference.mean, reference.covariance),
+        precision=precision,
+        density=density,
+        coverage=coverage,
+        distinct_images=len(shares),
+        effective_support=float(np.exp(-(shares * np.log(shares)).sum())),
+        class_balance=tuple(np.bincount(classes.argmax(1), p, N_CLASSES).tolist()),
+        n_images=len(images),
+        exact=exact,
+        classifier={"hash": classifier.hash, "test_accuracy": classifier.test_accuracy},
+        real=classifier.real,
+    )
+
+
+def with_real_figures(classifier: Classifier, data: Images) -> Classifier:
+    """The classifier with its `real` figures measured: those of the test images, at most 10,000 of them."""
+    figures = evaluate(data.test[:N_REFERENCE], data, replace(classifier, real={})).to_dict()
+    for own in ("classifier", "real"):
+        del figures[own]
+    return replace(classifier, real=figures)
+
+
+def inception_score(classes: FloatArray, p: FloatArray) -> float:
+    """Exponential of the mean divergence of class probabilities (n, 10) from their mean, images weighted with p."""
+    tiny = np.finfo(np.float64).tiny
+    marginal = p @ classes
+    divergence = (classes * (np.log(np.maximum(classes, tiny)) - np.log(np.maximum(marginal, tiny)))).sum(1)
+    return float(np.exp(p @ divergence))
+
+
+def split_inception_scores(classes: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation over 10 splits, after a fixed shuffle: images may come sorted."""
+    parts = np.array_split(np.random.default_rng(0).permutation(len(classes)), min(N_SPLITS, len(classes)))
+    scores = [inception_score(classes[part], np.full(len(part), 1 / len(part))) for part in parts]
+    return float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
+
+
+def moments(features: Features, p: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean (d,) and covariance (d, d) of features (n, d) weighted with p (n,), in float64."""
+    wide = features.astype(np.float64)
+    mean = p @ wide
+    wide -= mean
+    covariance: FloatArray = (wide * p[:, None]).T @ wide
+    return mean, covariance
+
+
+def frechet_distance(mean: FloatArray, covariance: FloatArray, mean_2: FloatArray, covariance_2: FloatArray) -> float:
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+    The trace of the root is that of the symmetric (C1^(1/2) C2 C1^(1/2))^(1/2), which survives singular covariances.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    cross = np.linalg.eigvalsh(root @ covariance_2 @ root)
+    distance = np.square(mean - mean_2).sum() + np.trace(covariance) + np.trace(covariance_2)
+    return float(max(0.0, distance - 2 * np.sqrt(np.maximum(cross, 0)).sum()))
+
+
+def neighbourhood_figures(
+    features: Features, p: FloatArray, real: Features, radii: NDArray[np.float32], exact: bool
+) -> tuple[float, float, float]:
+    """Precision, density and coverage of features (n, d) weighted with p (n,), by balls around real (m, d).
+
+    A ball reaches to the k-th neighbour of its real image, `radii` (m,). Coverage: the share of balls with a generated
+    image inside, or, if `exact`, its expectation over m draws from p.
+    """
+    inside_some, n_inside, ball_weight = 0.0, 0.0, np.zeros(len(real))
+    for start in range(0, len(features), CHUNK):
+        rows, weight = features[start : start + CHUNK], p[start : start + CHUNK]
+        inside = squared_distances(rows, real) < np.square(radii)
+        n_balls = np.count_nonzero(inside, axis=1)
+        inside_some += float(weight @ (n_balls > 0))
+        n_inside += float(weight @ n_balls)
+        ball_weight += weight @ inside
+    covered = -np.expm1(len(real) * np.log1p(-np.minimum(ball_weight, 1 - 1e-15))) if exact else ball_weight > 0
+    return inside_some, n_inside / K, float(np.mean(covered))
+
+
+def neighbour_radii(real: Features) -> NDArray[np.float32]:
+    """Distance of each of real (m, d) to its k-th neighbour, itself left out; to the farthest where there are fewer."""
+    k = min(K, len(real) - 1)
+    radii = [
+        np.partition(squared_distances(real[start : start + CHUNK], real), k, axis=1)[:, k]
+        for start in range(0, len(real), CHUNK)
+    ]
+    out: NDArray[np.float32] = np.sqrt(np.concatenate(radii))
+    return out
+
+
+def squared_distances(a: Features, b: Features) -> NDArray[np.float32]:
+    """Float32 (n, m) of a (n, d) and b (m, d)."""
+    out: NDArray[np.float32] = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * (a @ b.T)
+    return np.maximum(out, 0, out=out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    mean: FloatArray
+    covariance: FloatArray
+    neighbours: Features
+    radii: NDArray[np.float32]
+
+
+@lru_cache(maxsize=2)
+def _reference(data: Images, classifier: Classifier) -> _Reference:
+    """Of real training images, evenly spaced through the set, whatever its order."""
+    chosen = np.linspace(0, len(data.train) - 1, min(N_REFERENCE, len(data.train))).astype(np.int64)
+    features, _ = classifier.read(data.train[chosen])
+    mean, covariance = moments(features, np.full(len(chosen), 1 / len(chosen)))
+    neighbours = features[np.random.default_rng(0).permutation(len(chosen))[:N_NEIGHBOURS_SET]]
+    return _Reference(mean, covariance * len(chosen) / (len(chosen) - 1), neighbours, neighbour_radii(neighbours))
+
+
+def _distribution(weights: ArrayLike, n: int) -> FloatArray:
+    p = np.asarray(weights, dtype=np.float64)
+    if p.shape != (n,) or not np.isfinite(p).all() or (p < 0).any() or abs(p.sum() - 1) > 1e-6:
+        raise DataError(
+            f"weights of shape {p.shape} and sum {p.sum():.6g} are no distribution over {n} images: "
+            "pass one probability an image, at least 0, that sum to 1"
+        )
+    normal: FloatArray = p / p.sum()
+    return normal
