@@ -1,0 +1,1 @@
+"""The native compiler's parts; `qcaan.circuits.transpile` is its door."""

@@ -1,0 +1,199 @@
+"""theta -> native angles, for a whole batch at once: arrays of shape (gates of one kind, batch), no loop over gates.
+
+The order of work: angles of the events, folded to at most pi/2 (what is folded off is Z on both qubits, moved into the
+next gap); unitaries of the gaps; directions of the groups (MS only); Euler angles of the gaps; the accumulated rotation
+about Z on every wire, which becomes the phases of all pulses and events behind it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qcaan.circuits.compiler import su2
+from qcaan.circuits.compiler.network import Affine, Network
+from qcaan.circuits.compiler.wires import Wire, groups
+from qcaan.circuits.gates import ComplexArray, FloatArray
+from qcaan.circuits.native import NativeGate, NativeName, NativeProgram
+
+IntArray = NDArray[np.int64]
+_ROOT = np.sqrt(0.5)
+
+
+class Angles:
+    """Affine angles evaluated together: theta (n_params, batch) -> float64 (len(affines), batch)."""
+
+    def __init__(self, affines: Sequence[Affine]) -> None:
+        self.constant: FloatArray = np.array([a.constant for a in affines], dtype=np.float64)[:, None]
+        self._rounds: list[tuple[IntArray, IntArray, FloatArray]] = []
+        for depth in range(max((len(a.terms) for a in affines), default=0)):
+            rows = [row for row, a in enumerate(affines) if len(a.terms) > depth]
+            terms = [affines[row].terms[depth] for row in rows]
+            index = np.array([i for i, _ in terms])
+            self._rounds.append((np.array(rows), index, np.array([c for _, c in terms])[:, None]))
+
+    def __call__(self, theta: FloatArray) -> FloatArray:
+        """The angles at a batch of theta."""
+        out = np.repeat(self.constant, theta.shape[1], axis=1)
+        for rows, index, coefficient in self._rounds:
+            out[rows] += coefficient * theta[index]
+        return out
+
+
+class Gaps:
+    """The unitaries of all gaps: rounds of (rotation about Z, then a constant) after a constant."""
+
+    def __init__(self, products: Sequence[tuple[ComplexArray | Affine, ...]]) -> None:
+        constants: list[list[ComplexArray]] = []
+        angles: list[list[Affine]] = []
+        for parts in products:
+            constants.append([su2.IDENTITY])
+            angles.append([])
+            for part in parts:
+                if isinstance(part, Affine):
+                    angles[-1].append(part)
+                    constants[-1].append(su2.IDENTITY)
+                else:
+                    constants[-1][-1] = su2.multiply(part, constants[-1][-1])
+        self._first = np.array([c[0] for c in constants]).reshape(len(products), 2)
+        self._rounds: list[tuple[IntArray, Angles, ComplexArray]] = []
+        for depth in range(max((len(a) for a in angles), default=0)):
+            rows = [row for row, a in enumerate(angles) if len(a) > depth]
+            later = np.array([constants[row][depth + 1] for row in rows])
+            self._rounds.append((np.array(rows), Angles([angles[row][depth] for row in rows]), later))
+
+    def __call__(self, theta: FloatArray) -> tuple[ComplexArray, ComplexArray]:
+        """The pairs (a, b) of su2, complex128 (gaps, batch) each."""
+        a = np.repeat(self._first[:, :1], theta.shape[1], axis=1)
+        b = np.repeat(self._first[:, 1:], theta.shape[1], axis=1)
+        for rows, angles, later in self._rounds:
+            turn = np.exp(-0.5j * angles(theta))
+            x, y = a[rows] * turn, b[rows] * turn.conj()
+            c, d = later[:, :1], later[:, 1:]
+            a[rows], b[rows] = c * x - d.conj() * y, d * x + c.conj() * y
+        return a, b
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Where the angles of one native gate come from."""
+
+    source: str
+    row: int
+
+
+def wrap(angles: FloatArray) -> FloatArray:
+    """Angles shifted by multiples of 2 pi into [-pi, pi]."""
+    return angles - 2 * np.pi * np.rint(angles / (2 * np.pi))
+
+
+class Binder:
+    """The native program of a network, and the map from theta to its angles."""
+
+    def __init__(self, network: Network, plan: Sequence[Wire], native: NativeName) -> None:
+        self._ms = native == "ms"
+        self._n_qubits = network.n_qubits
+        self._base = np.cumsum([0, *(len(w.gaps) for w in plan)])
+        self._angles = Angles([event.angle for event in network.events])
+        self._gaps = Gaps([gap.parts for w in plan for gap in w.gaps])
+        self._costs = np.array([c for w in plan for c in w.costs])
+        self._wire = np.repeat(np.arange(len(plan)), [len(w.gaps) for w in plan])
+        self._is_first = np.zeros(self._base[-1], dtype=bool)
+        self._is_first[self._base[:-1]] = True
+        self._is_last = np.zeros(self._base[-1], dtype=bool)
+        self._is_last[self._base[1:] - 1] = True
+        membership = groups(network)
+        # The group behind gap g of a wire is numbered like that gap; the gap behind it is the next one.
+        self._event_groups = np.array(
+            [
+                [self._base[q] + g for q, g in zip(e.qubits, m, strict=True)]
+                for e, m in zip(network.events, membership, strict=True)
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 2)
+        self._directions = [(self._base[i] + g, d) for i, w in enumerate(plan) for g, d in enumerate(w.directions)]
+        self._emit(network, native, membership)
+
+    def _emit(self, network: Network, native: NativeName, membership: Sequence[tuple[int, int]]) -> None:
+        gates: list[NativeGate] = []
+        pulses: list[tuple[int, int]] = []  # (gap, which of its pulses), and where their angle goes
+        pulse_at: list[int] = []
+        event_at: list[int] = []
+        done = [-1] * self._n_qubits
+        offset = 0
+
+        def play(qubit: int, upto: int) -> None:
+            nonlocal offset
+            for gap in range(done[qubit] + 1, upto + 1):
+                for which in range(self._costs[self._base[qubit] + gap]):
+                    gates.append(NativeGate("gpi2", (qubit,)))
+                    pulses.append((int(self._base[qubit]) + gap, which))
+                    pulse_at.append(offset)
+                    offset += 1
+            done[qubit] = max(done[qubit], upto)
+
+        for event, group in zip(network.events, membership, strict=True):
+            for q, g in zip(event.qubits, group, strict=True):
+                play(q, g)
+            gates.append(NativeGate(native, event.qubits))
+            event_at.append(offset)
+            offset += 3 if self._ms else 1
+        for q in range(self._n_qubits):
+            play(q, int(self._base[q + 1] - self._base[q]) - 1)
+        self.program = NativeProgram(self._n_qubits, tuple(gates))
+        self._pulse_gap = np.array([gap for gap, _ in pulses], dtype=np.int64)
+        self._pulse_second = np.array([which for _, which in pulses], dtype=bool)
+        self._pulse_at = np.array(pulse_at, dtype=np.int64)
+        self._event_at = np.array(event_at, dtype=np.int64)
+
+    def __call__(self, theta: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
+        """Angles float64 (batch, n_angles) and flips uint8 (batch, n_qubits) for theta float64 (batch, n_params)."""
+        columns = np.ascontiguousarray(theta.T)
+        batch = len(theta)
+        angle = self._angles(columns)
+        halves = np.rint(angle / np.pi)
+        angle -= np.pi * halves
+        a, b = self._gaps(columns)
+        self._fold(a, b, halves)
+        if self._ms:
+            self._change_axis(a, b)
+        arg_a, arg_b = np.angle(a), np.angle(b)
+        polar = 2 * np.arctan2(np.abs(b), np.abs(a))
+        arg_sum = np.where(self._is_first[:, None], 0.0, arg_a + arg_b)  # a first rotation about Z does nothing to |0>
+        one, two = (self._costs == 1)[:, None], (self._costs == 2)[:, None]
+        total = np.where(self._is_first[:, None], arg_b - arg_a, -2 * arg_a)
+        total = total + np.where(two, polar, 0.0)
+        before = np.cumsum(total, axis=0) - total
+        before -= before[self._base[:-1]][self._wire]
+        out = np.empty((self.program.n_angles, batch))
+        gap = self._pulse_gap
+        phase = before - arg_sum - np.where(one, np.pi / 2, 0.0)
+        out[self._pulse_at] = wrap(-phase[gap] - np.where(self._pulse_second[:, None], polar[gap] + np.pi, 0.0))
+        if self._ms:
+            behind = -(before + total)
+            first, second = self._event_groups.T
+            out[self._event_at] = wrap(behind[first] + np.where(angle < 0, np.pi, 0.0))
+            out[self._event_at + 1] = wrap(behind[second])
+            out[self._event_at + 2] = np.abs(angle)
+        else:
+            out[self._event_at] = angle
+        last = self._base[1:] - 1
+        flips = (np.abs(b[last]) > np.abs(a[last])) & (self._costs[last] == 0)[:, None]
+        return np.ascontiguousarray(out.T), np.ascontiguousarray(flips.T).astype(np.uint8)
+
+    def _fold(self, a: ComplexArray, b: ComplexArray, halves: FloatArray) -> None:
+        """Z on both qubits of every event that was folded an odd number of times, into the gaps behind."""
+        odd = np.zeros(a.shape)
+        for side in range(2):
+            np.add.at(odd, self._event_groups[:, side] + 1, halves)
+        turn = np.where(odd % 2 == 1, -1j, 1.0)
+        a *= turn
+        b *= turn
+
+    def _change_axis(self, a: ComplexArray, b: ComplexArray) -> None:
+        """Gaps between Z x Z events -> gaps between X x X events, with the groups' directions moved."""
+        left = ~self._is_last
+        a[left], b[left] = (a[left] - b[left]) * _ROOT, (a[left] + b[left]) * _ROOT
+        right = ~self._is_first
+        a[right], b[right] = (a[right] + b[right].conj()) * _ROOT, (b[right] - a[right].conj()) * _ROOT

@@ -1,0 +1,173 @@
+"""The compiler's view of a circuit: entanglers exp(-i t/2 Z x Z), and one-qubit unitaries in the gaps between them.
+
+Every two-qubit gate of `GATES` is one to three such entanglers with one-qubit gates around them. A wire is one qubit
+in time: gap 0, entangler, gap 1, entangler, ..., last gap, readout in Z. Angles are affine in theta.
+
+Why values at samples: whether two gates commute, or a rotation is a quarter turn, must be true for every theta before
+the structure of a program may depend on it. Each `Local` carries its value at a few fixed random theta; a property
+that holds at all of them to 1e-11 holds identically (these functions are analytic: a coincidence has measure zero).
+
+Why swaps vanish: a swap renames the qubits before it, and all of them start in |0>. Only where the connectivity
+forbids the renamed pairs are swaps built from entanglers.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from qcaan.circuits.circuit import Angle, Theta
+from qcaan.circuits.compiler import su2
+from qcaan.circuits.gates import ComplexArray, FloatArray
+
+TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """The angle sum(coefficient * theta[index]) + constant, radians."""
+
+    terms: tuple[tuple[int, float], ...] = ()
+    constant: float = 0.0
+
+    @classmethod
+    def of(cls, angle: Angle) -> "Affine":
+        """The affine form of a gate's angle."""
+        if isinstance(angle, Theta):
+            return cls(((angle.index, angle.scale),) if angle.scale else (), angle.offset)
+        return cls((), float(angle))
+
+    def __add__(self, other: "Affine") -> "Affine":
+        total = dict(self.terms)
+        for index, coefficient in other.terms:
+            total[index] = total.get(index, 0.0) + coefficient
+        terms = tuple(sorted((i, c) for i, c in total.items() if abs(c) > TOLERANCE))
+        return Affine(terms, self.constant + other.constant)
+
+    def __mul__(self, factor: float) -> "Affine":
+        return Affine(tuple((i, c * factor) for i, c in self.terms), self.constant * factor)
+
+    def at(self, thetas: FloatArray) -> FloatArray:
+        """Values at `thetas`, float64 (samples, n_params) -> (samples,)."""
+        total = np.full(len(thetas), self.constant)
+        for index, coefficient in self.terms:
+            total += coefficient * thetas[:, index]
+        return total
+
+
+@dataclass(frozen=True)
+class Local:
+    """A product of one-qubit unitaries in time order: constants (su2 pairs) and rotations about Z by affine angles.
+
+    `value` is its su2 pair at the samples, complex128 (samples, 2).
+    """
+
+    parts: "Parts"
+    value: ComplexArray
+
+    @classmethod
+    def constant(cls, u: ComplexArray, samples: int) -> "Local":
+        """A unitary that does not depend on theta."""
+        return cls((u,), np.broadcast_to(u, (samples, 2)))
+
+    @classmethod
+    def rotation(cls, angle: Affine, thetas: FloatArray) -> "Local":
+        """exp(-i angle/2 Z)."""
+        if not angle.terms:
+            return cls.constant(su2.rz(angle.constant), len(thetas))
+        return cls((angle,), su2.rz(angle.at(thetas)))
+
+    def then(self, later: "Local") -> "Local":
+        """This unitary followed by `later`."""
+        return Local(_joined(self.parts, later.parts), su2.multiply(later.value, self.value))
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether it is a rotation about Z for every theta."""
+        return bool(np.abs(self.value[:, 1]).max() < TOLERANCE)
+
+    @property
+    def is_antidiagonal(self) -> bool:
+        """Whether it is X times a rotation about Z for every theta."""
+        return bool(np.abs(self.value[:, 0]).max() < TOLERANCE)
+
+
+Parts: TypeAlias = tuple[ComplexArray | Affine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """exp(-i angle/2 Z x Z) on two qubits."""
+
+    qubits: tuple[int, int]
+    angle: Affine
+
+
+@dataclass
+class Network:
+    """Events in time order, and for every qubit its gaps: one more than it has events.
+
+    `thetas` are the samples, float64 (samples, n_params); `measured` holds the qubits that are read.
+    """
+
+    n_qubits: int
+    thetas: FloatArray
+    measured: frozenset[int]
+    events: list[Event] = field(default_factory=list)
+    gaps: list[list[Local]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.gaps:
+            self.gaps = [[self.constant(su2.IDENTITY)] for _ in range(self.n_qubits)]
+
+    def constant(self, u: ComplexArray) -> Local:
+        """`u` as a Local of this network."""
+        return Local.constant(u, len(self.thetas))
+
+    def rotation(self, angle: Affine) -> Local:
+        """exp(-i angle/2 Z) as a Local of this network."""
+        return Local.rotation(angle, self.thetas)
+
+    def apply(self, qubit: int, local: Local) -> None:
+        """Put a one-qubit unitary at the end."""
+        self.gaps[qubit][-1] = self.gaps[qubit][-1].then(local)
+
+    def entangle(self, qubits: tuple[int, int], angle: Affine) -> None:
+        """Put an event at the end."""
+        self.events.append(Event(qubits, angle))
+        for q in qubits:
+            self.gaps[q].append(self.constant(su2.IDENTITY))
+
+
+def _joined(first: Parts, later: Parts) -> Parts:
+    """Both products in one, neighbouring constants multiplied, rotations about Z collected across (anti)diagonals."""
+    out = list(first)
+    for part in later:
+        _push(out, part)
+    return tuple(out)
+
+
+def _push(out: list[ComplexArray | Affine], part: ComplexArray | Affine) -> None:
+    if isinstance(part, Affine):
+        if out and isinstance(out[-1], Affine):
+            _push(out, _collapsed(out.pop() + part))
+        elif len(out) > 1 and (sign := _carried(out[-1])):
+            between, earlier = out.pop(), out.pop()
+            _push(out, _collapsed(earlier + part * sign))
+            _push(out, between)
+        else:
+            out.append(part)
+    elif out and not isinstance(out[-1], Affine):
+        _push(out, su2.multiply(part, out.pop()))
+    elif not np.abs(np.abs(part[0]) - 1) < TOLERANCE or abs(part[0].imag) > TOLERANCE:
+        out.append(part)
+
+
+def _carried(between: ComplexArray | Affine) -> float:
+    """The sign with which a rotation about Z passes an (anti)diagonal constant; 0 if it does not pass."""
+    a, b = np.abs(between)
+    return 1.0 if b < TOLERANCE else -1.0 if a < TOLERANCE else 0.0
+
+
+def _collapsed(angle: Affine) -> ComplexArray | Affine:
+    return angle if angle.terms else su2.rz(angle.constant)

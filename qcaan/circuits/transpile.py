@@ -1,0 +1,109 @@
+"""The native compiler: a circuit is compiled once for a target and a basis, then bound to many theta at once.
+
+`transpile` decides the gate sequence, which never depends on theta; `Template.bind` computes its angles.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qcaan.circuits.circuit import Basis, Circuit, check_theta
+from qcaan.circuits.compiler.binder import Binder
+from qcaan.circuits.compiler.lower import lower
+from qcaan.circuits.compiler.network import Network
+from qcaan.circuits.compiler.wires import wires
+from qcaan.circuits.gates import FloatArray
+from qcaan.circuits.native import NativeCircuit, NativeName, NativeProgram, NativeTarget
+from qcaan.errors import CircuitError
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A template with a batch of theta bound to it.
+
+    `angles` is float64 (batch, n_angles), radians, in the order of the program's gates; entangling angles are at most
+    pi/2. `flips` is uint8 (batch, n_qubits): the true bit of a qubit is the bit that the device reads XOR its flip.
+    """
+
+    program: NativeProgram
+    angles: FloatArray
+    flips: NDArray[np.uint8]
+
+    def circuits(self) -> list[NativeCircuit]:
+        """One native circuit a row; all share `program`."""
+        return NativeCircuit.batch(self.program, self.angles)
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """A compiled circuit: the native program, and how its angles follow from theta.
+
+    `n_params` is the length of theta; `measured` lists the qubits whose bits a result has, in that order.
+    """
+
+    program: NativeProgram
+    n_params: int
+    measured: tuple[int, ...]
+    binder: Binder
+
+    def bind(self, theta: ArrayLike = ()) -> Bound:
+        """The native angles at theta, float64 (batch, n_params) or (n_params,), radians.
+
+        Raises:
+            CircuitError: theta has the wrong shape or is not finite.
+        """
+        angles, flips = self.binder(check_theta(theta, self.n_params))
+        return Bound(self.program, angles, flips)
+
+
+def transpile(circuit: Circuit, target: NativeTarget, basis: Basis = "Z") -> Template:
+    """Compile a circuit, measured in `basis`, to the native gates of a target.
+
+    The distribution of the bound program's readout, XOR its flips, is that of `circuit.in_basis(basis)` over the
+    measured qubits.
+
+    Raises:
+        CircuitError: the target has too few qubits, no two-qubit gate, or does not connect a pair that the circuit
+            entangles.
+    """
+    rotated = circuit.in_basis(basis)
+    _check(rotated, target)
+    templates = [_compile(rotated, target, native) for native in _entanglers(target)]
+    return min(templates, key=lambda t: (t.program.n_two_qubit, t.program.n_pulses))
+
+
+def _entanglers(target: NativeTarget) -> list[NativeName]:
+    known: tuple[NativeName, ...] = ("ms", "zz")
+    return [name for name in known if name in target.native_gates]
+
+
+def _check(circuit: Circuit, target: NativeTarget) -> None:
+    if circuit.n_qubits > target.n_qubits:
+        raise CircuitError(f"the circuit has {circuit.n_qubits} qubits, target '{target.name}' has {target.n_qubits}")
+    if "gpi2" not in target.native_gates:
+        raise CircuitError(f"target '{target.name}' has no gpi2; its native gates are {target.native_gates}")
+    if not _entanglers(target):
+        raise CircuitError(
+            f"target '{target.name}' has no two-qubit gate; its native gates are {target.native_gates}: add ms or zz"
+        )
+
+
+def _compile(circuit: Circuit, target: NativeTarget, native: NativeName) -> Template:
+    network = lower(circuit, rename=True)
+    if _unconnected(network, target):
+        network = lower(circuit, rename=False)
+    if pair := _unconnected(network, target):
+        raise CircuitError(
+            f"qubits {pair[0]} and {pair[1]} are entangled, but target '{target.name}' does not connect them; "
+            "place the circuit on connected qubits"
+        )
+    binder = Binder(network, wires(network, native), native)
+    return Template(binder.program, circuit.n_params, circuit.measured, binder)
+
+
+def _unconnected(network: Network, target: NativeTarget) -> tuple[int, int] | None:
+    if target.connectivity is None:
+        return None
+    connected = {frozenset(pair) for pair in target.connectivity}
+    return next((e.qubits for e in network.events if frozenset(e.qubits) not in connected), None)
