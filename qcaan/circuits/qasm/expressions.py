@@ -1,0 +1,152 @@
+"""The classical expressions of OpenQASM, evaluated as far as an angle of a circuit needs it.
+
+Why `/` always divides as real numbers: OpenQASM 3 makes 1/2 an integer division, but the exporters mean one half (Amazon
+Braket writes the angle (a + 1)/2 as `a/2 + 1/2`). Where a whole number is needed, a fraction is an error.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from qcaan.errors import CircuitError
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """The angle `offset + sum of scale * theta[index]`, in radians; `terms` are (index, scale), indices rising."""
+
+    terms: tuple[tuple[int, float], ...]
+    offset: float = 0.0
+
+    def __add__(self, other: "Number") -> "Number":
+        if not isinstance(other, Linear):
+            return Linear(self.terms, self.offset + other)
+        scales = dict(self.terms)
+        for index, scale in other.terms:
+            scales[index] = scales.get(index, 0.0) + scale
+        terms = tuple((index, scales[index]) for index in sorted(scales) if scales[index] != 0)
+        offset = self.offset + other.offset
+        return Linear(terms, offset) if terms else offset
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Number":
+        return self * -1.0
+
+    def __sub__(self, other: "Number") -> "Number":
+        return self + -other
+
+    def __rsub__(self, other: "Number") -> "Number":
+        return -self + other
+
+    def __mul__(self, factor: "Number") -> "Number":
+        if isinstance(factor, Linear):
+            return NotImplemented
+        terms = tuple((index, scale * factor) for index, scale in self.terms if scale * factor != 0)
+        return Linear(terms, self.offset * factor) if terms else self.offset * factor
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: "Number") -> "Number":
+        if isinstance(divisor, Linear):
+            return NotImplemented
+        return self * (1 / divisor)
+
+
+Number = Union[int, float, "Linear"]  # noqa: UP007 - the class is defined with annotations that name this
+Value = Number | tuple["Value", ...]
+Scope = Mapping[str, Value]
+
+CONSTANTS: dict[str, Value] = {
+    **dict.fromkeys(("pi", "π"), math.pi),
+    **dict.fromkeys(("tau", "τ"), math.tau),
+    **dict.fromkeys(("euler", "ℇ"), math.e),
+}
+_BINARY: dict[str, Callable[[Any, Any], Number]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": operator.mod,
+    "**": operator.pow,
+}
+_FUNCTIONS: dict[str, Callable[..., Number]] = {
+    **{name: getattr(math, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "floor", "asin", "acos", "atan")},
+    "ln": math.log,
+    "arcsin": math.asin,
+    "arccos": math.acos,
+    "arctan": math.atan,
+    "ceiling": math.ceil,
+    "pow": operator.pow,
+    "mod": operator.mod,
+}
+
+
+def evaluate(node: Any, scope: Scope) -> Number:  # noqa: ANN401 - a node of the parser, which has no types
+    """The value of an expression.
+
+    Raises:
+        CircuitError: an unknown name, an operation that is not linear in the inputs, or no number at all.
+    """
+    value = _value(node, scope)
+    if isinstance(value, tuple):
+        raise CircuitError("an array stands where one number is needed: write an index after it")
+    return value
+
+
+def whole(node: Any, scope: Scope) -> int:  # noqa: ANN401
+    """The value of an expression that must be a whole number known now: a size, an index, a bound of a loop.
+
+    Raises:
+        CircuitError: it is a fraction or depends on an input.
+    """
+    value = evaluate(node, scope)
+    if isinstance(value, Linear) or value != int(value):
+        raise CircuitError(f"{value} stands where a whole number is needed that is known before the run")
+    return int(value)
+
+
+def _value(node: Any, scope: Scope) -> Value:  # noqa: ANN401
+    kind = type(node).__name__
+    if kind in ("IntegerLiteral", "FloatLiteral"):
+        number: Number = node.value
+        return number
+    if kind == "Identifier":
+        if node.name not in scope:
+            raise CircuitError(f"'{node.name}' is not known here as a number: declare it as const or input")
+        return scope[node.name]
+    if kind == "IndexExpression":
+        return _item(node, scope)
+    if kind == "UnaryExpression" and node.op.name == "-":
+        return -evaluate(node.expression, scope)
+    if kind == "BinaryExpression" and node.op.name in _BINARY:
+        return _checked(_BINARY[node.op.name], evaluate(node.lhs, scope), evaluate(node.rhs, scope))
+    if kind == "FunctionCall" and node.name.name in _FUNCTIONS:
+        return _checked(_FUNCTIONS[node.name.name], *(evaluate(argument, scope) for argument in node.arguments))
+    if kind == "Cast" and type(node.type).__name__ in ("FloatType", "AngleType"):
+        return evaluate(node.argument, scope)
+    raise CircuitError(f"this expression ({kind}) cannot be an angle: use numbers, constants, inputs and + - * / **")
+
+
+def _checked(function: Callable[..., Number], *arguments: Number) -> Number:
+    try:
+        value = function(*arguments)
+    except (TypeError, ArithmeticError, ValueError) as error:
+        if any(isinstance(argument, Linear) for argument in arguments):
+            raise CircuitError("an angle must be linear in the inputs: compute this before, as one input") from error
+        raise CircuitError(f"this expression has no value: {error}") from error
+    if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
+        raise CircuitError(f"this expression has no finite real value: {value}")
+    return value
+
+
+def _item(node: Any, scope: Scope) -> Value:  # noqa: ANN401
+    values = _value(node.collection, scope)
+    if not isinstance(values, tuple) or not isinstance(node.index, list) or len(node.index) != 1:
+        raise CircuitError("only one element of an array can be used: write name[k]")
+    position = whole(node.index[0], scope)
+    if not -len(values) <= position < len(values):
+        raise CircuitError(f"index {position} is out of range: the array has {len(values)} elements")
+    return values[position]

@@ -1,0 +1,398 @@
+"""Reading OpenQASM 2 and 3, as Qiskit, Cirq and Amazon Braket export it, through the reference parser.
+
+Conventions:
+
+- Qubits are numbered in the order of their declaration; a physical qubit `$k` is qubit k.
+- Measured bits are ordered as the classical bits are declared: bit 0 of the first register is the leftmost bit of our
+  bitstrings (Qiskit prints it rightmost). Without any measurement all declared qubits are read (all physical ones that
+  the program names).
+- `input` angles become theta, in the order of declaration; an input array takes one entry an element.
+- Barriers, annotations and Braket's result pragmas do not change a circuit and are passed over; a verbatim box is read
+  like any other statements.
+
+Why U(t, phi, lam) has no factor exp(i t/2) under a control, as the text of OpenQASM 3.0 would have it: neither Qiskit nor
+Braket gives it one, and both export controlled U gates. In a gate without control the factor cannot be seen.
+"""
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from qcaan.circuits.circuit import Circuit
+from qcaan.circuits.qasm.expressions import CONSTANTS, Linear, Value, evaluate, whole
+from qcaan.circuits.qasm.gates import BUILTIN, Call, Callable_, Defined, Modifier, apply, recognise, to_gates
+from qcaan.circuits.qasm.modifiers import Op
+from qcaan.errors import CircuitError, MissingSDK
+
+_INCLUDES = ("stdgates.inc", "qelib1.inc")
+_LARGEST_REGISTER = 10_000
+
+
+def from_qasm(text: str) -> Circuit:
+    """The circuit of an OpenQASM 2 or 3 program; conventions in the module docstring.
+
+    Raises:
+        CircuitError: a syntax error, or a statement that has no place in a circuit that is measured once, at its end
+            (mid-circuit measurement, reset, classical control, subroutines, timing); the message has the line.
+        MissingSDK: the parser is not installed.
+    """
+    found = re.search(r"^\s*OPENQASM\s+(\d+)", text, re.MULTILINE)
+    version = found[1] if found else "3"
+    if version not in ("2", "3"):
+        raise CircuitError(f"OpenQASM version {version} is not known; versions 2 and 3 are")
+    # Powers are ^ in version 2, where version 3 has a bitwise xor of another precedence.
+    if not re.sub(r"//.*|/\*.*?\*/", "", text).strip():
+        raise CircuitError("the program is empty")
+    reader = _Reader(_library())
+    reader.read(text.replace("^", "**") if version == "2" else text)
+    return reader.circuit()
+
+
+class _Reader:
+    def __init__(self, gates: Mapping[str, Callable_]) -> None:
+        self.gates = dict(gates)
+        self.known = gates
+        self.scope: dict[str, Value] = dict(CONSTANTS)
+        self.qubits: dict[str, tuple[int, ...] | int] = {}
+        self.bits: dict[str, tuple[int, ...] | int] = {}
+        self.n_qubits = self.n_bits = 0
+        self.inputs: list[str] = []
+        self.physical: set[int] = set()
+        self.ops: list[Op] = []
+        self.measured: dict[int, int] = {}
+        self.statement: Any = None
+
+    def read(self, text: str) -> None:
+        try:
+            for statement in _parse(text):
+                self.run(statement)
+        except CircuitError as error:
+            if self.statement is None:
+                raise
+            raise CircuitError(f"{_excerpt(text, self.statement.span)}: {error}") from error
+
+    def run(self, statement: Any) -> None:  # noqa: ANN401 - the parser has no types
+        self.statement = statement
+        kind = type(statement).__name__
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            raise CircuitError(_UNSUPPORTED.get(kind, f"a statement of this kind ({kind}) cannot be compiled: remove it"))
+        handler(self, statement)
+
+    def circuit(self) -> Circuit:
+        if self.physical:
+            self.n_qubits = 1 + max(self.physical)
+        if not self.n_qubits:
+            raise CircuitError("the program declares no qubits")
+        gates = to_gates(self.ops)
+        measured = [self.measured[bit] for bit in sorted(self.measured)] or sorted(self.physical)
+        circuit = Circuit(self.n_qubits, tuple(gates), tuple(measured))
+        if circuit.n_params < len(self.inputs):
+            unused = self.inputs[circuit.n_params]
+            raise CircuitError(f"input '{unused}' and those after it are never used: remove their declarations")
+        return circuit
+
+    # Declarations
+
+    def include(self, node: Any) -> None:  # noqa: ANN401
+        if node.filename not in _INCLUDES:
+            raise CircuitError(f"only {' and '.join(_INCLUDES)} can be included: write the definitions into this file")
+
+    def declare_qubits(self, node: Any) -> None:  # noqa: ANN401
+        self.fresh(node.qubit.name)
+        self.qubits[node.qubit.name], self.n_qubits = _register(node.size, self.n_qubits, self.scope)
+
+    def declare_bits(self, name: str, kind: Any) -> None:  # noqa: ANN401
+        self.fresh(name)
+        self.bits[name], self.n_bits = _register(kind.size, self.n_bits, self.scope)
+
+    def declare(self, node: Any) -> None:  # noqa: ANN401
+        kind, name, value = type(node.type).__name__, node.identifier.name, node.init_expression
+        if kind == "BitType":
+            self.declare_bits(name, node.type)
+            if type(value).__name__ == "QuantumMeasurement":
+                self.measure_into(self.operand(value.qubit), self.bits[name])
+            elif value is not None:
+                raise CircuitError("classical bits hold measured bits only: remove the initial value")
+            return
+        if value is None:
+            raise CircuitError(f"'{name}' has no value: variables must be constants or inputs")
+        self.fresh(name)
+        self.scope[name] = whole(value, self.scope) if kind in ("IntType", "UintType") else evaluate(value, self.scope)
+
+    def declare_io(self, node: Any) -> None:  # noqa: ANN401
+        name, kind = node.identifier.name, type(node.type).__name__
+        if node.io_identifier.name == "output":
+            if kind != "BitType":
+                raise CircuitError("only bits can be an output")
+            self.declare_bits(name, node.type)
+            return
+        self.fresh(name)
+        element = node.type.base_type if kind == "ArrayType" else node.type
+        if type(element).__name__ not in ("FloatType", "AngleType"):
+            raise CircuitError("an input must be float or angle, or a one-dimensional array of them: it becomes theta")
+        if kind != "ArrayType":
+            self.scope[name] = self.new_input(name)
+            return
+        if len(node.type.dimensions) != 1:
+            raise CircuitError("an input array must have one dimension")
+        size = whole(node.type.dimensions[0], self.scope)
+        self.scope[name] = tuple(self.new_input(f"{name}[{k}]") for k in range(size))
+
+    def new_input(self, name: str) -> Linear:
+        self.inputs.append(name)
+        return Linear(((len(self.inputs) - 1, 1.0),))
+
+    def fresh(self, name: str) -> None:
+        if name in self.qubits or name in self.bits or name in self.scope:
+            raise CircuitError(f"'{name}' is declared twice")
+
+    def alias(self, node: Any) -> None:  # noqa: ANN401
+        self.fresh(node.target.name)
+        self.qubits[node.target.name] = self.operand(node.value)
+
+    def define(self, node: Any) -> None:  # noqa: ANN401
+        places = {qubit.name: position for position, qubit in enumerate(node.qubits)}
+        body = []
+        for statement in node.body:
+            self.statement, kind = statement, type(statement).__name__
+            if kind == "QuantumBarrier":
+                continue
+            if kind not in ("QuantumGate", "QuantumPhase"):
+                raise CircuitError("the body of a gate holds gates only")
+            gate, modifiers, arguments, operands = self.parts(statement)
+            names = [getattr(operand, "name", None) for operand in operands]
+            if unknown := [name for name in names if not isinstance(name, str) or name not in places]:
+                raise CircuitError(f"{unknown[0]} is not a qubit of this gate: use {', '.join(places)}")
+            body.append(Call(gate, modifiers, arguments, tuple(places[name] for name in names)))
+        parameters = tuple(argument.name for argument in node.arguments)
+        defined = Defined(node.name.name, parameters, len(places), tuple(body), dict(self.scope))
+        self.statement = node
+        self.gates[defined.name] = recognise(defined, self.known)
+
+    # Gates, measurements and what holds them
+
+    def parts(self, node: Any) -> tuple[Callable_, tuple[Modifier, ...], tuple[Any, ...], Sequence[Any]]:  # noqa: ANN401
+        if getattr(node, "duration", None) is not None:
+            raise CircuitError("a gate with a duration is timing: remove the duration")
+        name = node.name.name if type(node).__name__ == "QuantumGate" else "gphase"
+        if name not in self.gates:
+            raise CircuitError(f"gate '{name}' is not defined: define it, before this line")
+        modifiers = []
+        for m in node.modifiers:
+            kind, amount = m.modifier.name, 0.0 if m.modifier.name == "inv" else 1.0
+            if kind == "pow":
+                exponent = evaluate(m.argument, self.scope)
+                if isinstance(exponent, Linear):
+                    raise CircuitError("a power cannot be an input")
+                amount = exponent
+            elif m.argument is not None and (amount := whole(m.argument, self.scope)) < 1:
+                raise CircuitError(f"{kind}({amount}): at least one control is needed")
+            modifiers.append(Modifier(kind, amount))
+        arguments = tuple(node.arguments) if name != "gphase" else (node.argument,)
+        return self.gates[name], tuple(modifiers), arguments, node.qubits
+
+    def gate(self, node: Any) -> None:  # noqa: ANN401
+        gate, modifiers, arguments, nodes = self.parts(node)
+        angles = [evaluate(argument, self.scope) for argument in arguments]
+        operands = [self.operand(operand) for operand in nodes]
+        sizes = {len(operand) for operand in operands if isinstance(operand, tuple)}
+        if len(sizes) > 1:
+            raise CircuitError(f"registers of different sizes {sorted(sizes)} in one gate")
+        for k in range(max(sizes, default=1)):
+            ops = apply(gate, modifiers, angles, [o[k] if isinstance(o, tuple) else o for o in operands])
+            if late := {q for op in ops for q in op.qubits} & set(self.measured.values()):
+                raise CircuitError(f"qubit {min(late)} was measured before: every measurement must come last")
+            self.ops += ops
+
+    def measure(self, node: Any) -> None:  # noqa: ANN401
+        if node.target is None:
+            raise CircuitError("the measured bit is thrown away: assign it to a classical bit")
+        self.measure_into(self.operand(node.measure.qubit), self.select(node.target, self.bits, "classical bit"))
+
+    def measure_into(self, source: tuple[int, ...] | int, target: tuple[int, ...] | int) -> None:
+        qubits = source if isinstance(source, tuple) else (source,)
+        bits = target if isinstance(target, tuple) else (target,)
+        if len(qubits) != len(bits):
+            raise CircuitError(f"{len(qubits)} qubit(s) are measured into {len(bits)} bit(s)")
+        for qubit, bit in zip(qubits, bits, strict=True):
+            if qubit in self.measured.values():
+                raise CircuitError(f"qubit {qubit} is measured twice: mid-circuit measurement cannot be compiled")
+            if bit in self.measured:
+                raise CircuitError(f"classical bit {bit} is written twice")
+            self.measured[bit] = qubit
+
+    def box(self, node: Any) -> None:  # noqa: ANN401
+        if node.duration is not None:
+            raise CircuitError("a box with a duration is timing: remove the duration")
+        for statement in node.body:
+            self.run(statement)
+
+    def loop(self, node: Any) -> None:  # noqa: ANN401
+        kind, steps = type(node.set_declaration).__name__, node.set_declaration
+        if kind == "RangeDefinition":
+            values = _range(steps, self.scope, None)
+        elif kind == "DiscreteSet":
+            values = [whole(value, self.scope) for value in steps.values]
+        else:
+            raise CircuitError("a loop must run over numbers that are known before the run: [a:b] or {a, b}")
+        self.fresh(node.identifier.name)
+        for value in values:
+            self.scope[node.identifier.name] = value
+            for statement in node.block:
+                self.run(statement)
+        self.scope.pop(node.identifier.name, None)
+
+    def pragma(self, node: Any) -> None:  # noqa: ANN401
+        if not re.match(r"braket\s+(verbatim|result)\b", node.command):
+            raise CircuitError("this pragma would change the circuit in a way that is not supported: remove it")
+
+    def skip(self, node: Any) -> None:  # noqa: ANN401
+        for operand in node.qubits:
+            self.operand(operand)
+
+    # Operands
+
+    def operand(self, node: Any) -> tuple[int, ...] | int:  # noqa: ANN401
+        name = getattr(node, "name", None)
+        if isinstance(name, str) and re.fullmatch(r"\$\d+", name):
+            if self.qubits:
+                raise CircuitError("physical qubits ($k) and declared ones cannot be mixed")
+            self.physical.add(int(name[1:]))
+            return int(name[1:])
+        if self.physical:
+            raise CircuitError("physical qubits ($k) and declared ones cannot be mixed")
+        if type(node).__name__ == "Concatenation":
+            sides = [self.operand(node.lhs), self.operand(node.rhs)]
+            return tuple(q for side in sides for q in (side if isinstance(side, tuple) else (side,)))
+        return self.select(node, self.qubits, "qubit")
+
+    def select(self, node: Any, table: Mapping[str, tuple[int, ...] | int], what: str) -> tuple[int, ...] | int:  # noqa: ANN401
+        kind = type(node).__name__
+        if kind == "Identifier":
+            if node.name not in table:
+                raise CircuitError(f"'{node.name}' is not a declared {what}")
+            return table[node.name]
+        if kind == "IndexedIdentifier":
+            register, (index, *more) = table.get(node.name.name), node.indices
+        elif kind == "IndexExpression":
+            register, index, more = self.select(node.collection, table, what), node.index, []
+        else:
+            raise CircuitError(f"a {what} is needed here")
+        if not isinstance(register, tuple) or more:
+            raise CircuitError(f"a {what} is needed here, or one index into a declared register of them")
+        if isinstance(index, list) and len(index) == 1 and type(index[0]).__name__ != "RangeDefinition":
+            return register[_position(whole(index[0], self.scope), register)]
+        if isinstance(index, list):
+            if len(index) != 1:
+                raise CircuitError("a register has one index")
+            positions = _range(index[0], self.scope, len(register))
+        else:
+            positions = [whole(value, self.scope) for value in index.values]
+        return tuple(register[_position(k, register)] for k in positions)
+
+
+_HANDLERS: dict[str, Callable[[_Reader, Any], None]] = {
+    "AliasStatement": _Reader.alias,
+    "Box": _Reader.box,
+    "ClassicalDeclaration": _Reader.declare,
+    "ConstantDeclaration": _Reader.declare,
+    "ForInLoop": _Reader.loop,
+    "IODeclaration": _Reader.declare_io,
+    "Include": _Reader.include,
+    "Pragma": _Reader.pragma,
+    "QuantumBarrier": _Reader.skip,
+    "QuantumGate": _Reader.gate,
+    "QuantumGateDefinition": _Reader.define,
+    "QuantumMeasurementStatement": _Reader.measure,
+    "QuantumPhase": _Reader.gate,
+    "QubitDeclaration": _Reader.declare_qubits,
+}
+_UNSUPPORTED = {
+    "BranchingStatement": "classical control (if) cannot be compiled: a circuit runs without looking at its bits",
+    "SwitchStatement": "classical control (switch) cannot be compiled: a circuit runs without looking at its bits",
+    "WhileLoop": "classical control (while) cannot be compiled: loop over a fixed range with for",
+    "ClassicalAssignment": "a variable cannot change while a circuit runs: declare it as const or input",
+    "QuantumReset": "reset cannot be compiled: all qubits start in |0> once; use another qubit",
+    "DelayInstruction": "delay is timing, which a native program does not have: remove it",
+    "SubroutineDefinition": "subroutines (def) cannot be compiled: use gate",
+    "ExternDeclaration": "extern functions cannot be compiled: compute the value before, as an input",
+    "CalibrationDefinition": "pulse-level calibrations cannot be compiled: remove them",
+}
+
+
+def _parse(text: str) -> list[Any]:
+    try:
+        from openqasm3.parser import QASM3ParsingError, parse
+    except ImportError as error:
+        raise MissingSDK("qasm", "openqasm3") from error
+    try:
+        # The parser prints some syntax errors as well as raising them.
+        with contextlib.redirect_stderr(io.StringIO()):
+            statements: list[Any] = parse(text).statements
+    except QASM3ParsingError as error:
+        token = _offending_token(error)
+        if token is None:
+            place, _, problem = str(error).partition(": ")
+            line = place.partition(":")[0].replace("L", "line ")
+            raise CircuitError(f"{line}: syntax error: {problem}") from error
+        line = text.splitlines()[token.line - 1].strip() if token.line <= len(text.splitlines()) else ""
+        found = "the text ends here" if token.text == "<EOF>" else f"'{token.text}' is not expected here"
+        raise CircuitError(f"line {token.line}: `{line}`: syntax error: {found}") from error
+    return statements
+
+
+def _offending_token(error: BaseException) -> Any:  # noqa: ANN401
+    """The token at which ANTLR gave up; it hides in the causes of the parser's error."""
+    for cause in (error.__cause__, *getattr(error.__cause__, "args", ())):
+        if (token := getattr(cause, "offendingToken", None)) is not None:
+            return token
+    return None
+
+
+@lru_cache(maxsize=1)
+def _library() -> Mapping[str, Callable_]:
+    library = _Reader(BUILTIN)
+    library.read(files("qcaan.circuits.qasm").joinpath("gates.inc").read_text("utf-8"))
+    return library.gates
+
+
+def _excerpt(text: str, span: Any) -> str:  # noqa: ANN401
+    rest = text.splitlines()[span.start_line - 1][span.start_column :]
+    found = re.match(r"[^;{]*[;{]?", rest)
+    return f"line {span.start_line}: `{(found[0] if found else rest).strip()}`"
+
+
+def _register(size: Any, start: int, scope: Mapping[str, Value]) -> tuple[tuple[int, ...] | int, int]:  # noqa: ANN401
+    """The numbers of a new register (a plain number for a declaration without a size), and the next free one."""
+    if size is None:
+        return start, start + 1
+    n = whole(size, scope)
+    if not 1 <= n <= _LARGEST_REGISTER:
+        raise CircuitError(f"a register has 1 to {_LARGEST_REGISTER} elements, not {n}")
+    return tuple(range(start, start + n)), start + n
+
+
+def _position(index: int, register: Sequence[int]) -> int:
+    if not -len(register) <= index < len(register):
+        raise CircuitError(f"index {index} is out of range: the register has {len(register)} elements")
+    return index
+
+
+def _range(node: Any, scope: Mapping[str, Value], size: int | None) -> range:  # noqa: ANN401
+    """`start:step:stop` with both ends included; the ends of a register of this size may be left out."""
+    if size is None and (node.start is None or node.end is None):
+        raise CircuitError("a loop needs both ends of its range: [a:b]")
+    step = 1 if node.step is None else whole(node.step, scope)
+    if step == 0:
+        raise CircuitError("the step of a range cannot be 0")
+    first, last = (0, (size or 1) - 1)[:: 1 if step > 0 else -1]
+    start = first if node.start is None else whole(node.start, scope)
+    stop = last if node.end is None else whole(node.end, scope)
+    if size is not None:
+        start, stop = (k + size if k < 0 else k for k in (start, stop))
+    return range(start, stop + (1 if step > 0 else -1), step)
