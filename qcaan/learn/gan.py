@@ -16,6 +16,7 @@ the former hurts and the latter helps on every prior tried.
 Why precision "auto": bfloat16 is faster only where the processor multiplies in it, and slower everywhere else.
 """
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -157,13 +158,13 @@ class Game:
         self.n_bits, self.settings, self.total_steps, self.steps = n_bits, settings, total_steps, 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = self._make_generator()
+            self.generator = Generator(n_bits, channels=settings.channels, n_noise=settings.n_noise)
             self.discriminator = Discriminator(
                 n_bits, channels=settings.channels, feeds_logit=settings.feeds_logit, batchnorm=settings.batchnorm
             )
-        self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = self._make_generator().requires_grad_(False).eval()
-        self.average.load_state_dict(self.generator.state_dict())
+        for network in (self.generator, self.discriminator):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.rng = torch.Generator().manual_seed(seed)
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=settings.betas)
@@ -279,11 +280,6 @@ class Game:
             self.steps, self.total_steps = int(values["steps"]), int(values["total_steps"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise DataError(f"the checkpoint does not fit these networks: {error}") from error
-
-    def _make_generator(self) -> Generator:
-        network = Generator(self.n_bits, channels=self.settings.channels, n_noise=self.settings.n_noise)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
