@@ -61,10 +61,9 @@ def big_endian(gate):
 @pytest.mark.parametrize("name", QISKIT)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Qiskit's u1, u2, u3, cu1, cu3 classes are deprecated
 def test_qiskit_names(name):
-    n_angles = {"u2": 2, "u3": 3, "u": 3, "U": 3, "cu3": 3, "cu": 4, "r": 2, "xx_plus_yy": 2, "xx_minus_yy": 2}.get(name)
-    if n_angles is None:
-        one_angle = name in {"rx", "ry", "rz", "p", "phase", "u1", "cp", "cphase", "cu1", "crx", "cry", "crz"}
-        n_angles = int(one_angle or name in {"rxx", "ryy", "rzz", "rzx"})
+    one_angle = {"rx", "ry", "rz", "p", "phase", "u1", "cp", "cphase", "cu1", "crx", "cry", "crz"}
+    more = {"u2": 2, "u3": 3, "u": 3, "U": 3, "cu3": 3, "cu": 4, "r": 2, "xx_plus_yy": 2, "xx_minus_yy": 2}
+    n_angles = more.get(name, int(name in one_angle | {"rxx", "ryy", "rzz", "rzx"}))
     gate = QISKIT[name](*ANGLES[:n_angles])
     assert_equal_up_to_phase(matrix_of(call(name, n_angles, gate.num_qubits), gate.num_qubits), big_endian(gate))
 

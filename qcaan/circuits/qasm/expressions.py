@@ -1,7 +1,7 @@
 """The classical expressions of OpenQASM, evaluated as far as an angle of a circuit needs it.
 
-Why `/` always divides as real numbers: OpenQASM 3 makes 1/2 an integer division, but the exporters mean one half (Amazon
-Braket writes the angle (a + 1)/2 as `a/2 + 1/2`). Where a whole number is needed, a fraction is an error.
+Why `/` always divides as real numbers: OpenQASM 3 makes 1/2 an integer division, but the exporters mean one half
+(Amazon Braket writes the angle (a + 1)/2 as `a/2 + 1/2`). Where a whole number is needed, a fraction is an error.
 """
 
 import math
@@ -55,7 +55,7 @@ class Linear:
         return self * (1 / divisor)
 
 
-Number = Union[int, float, "Linear"]  # noqa: UP007 - the class is defined with annotations that name this
+Number = Union[int, float, "Linear"]
 Value = Number | tuple["Value", ...]
 Scope = Mapping[str, Value]
 
@@ -73,11 +73,9 @@ _BINARY: dict[str, Callable[[Any, Any], Number]] = {
     "**": operator.pow,
 }
 _FUNCTIONS: dict[str, Callable[..., Number]] = {
-    **{name: getattr(math, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "floor", "asin", "acos", "atan")},
+    **{name: getattr(math, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "floor")},
+    **{prefix + name: getattr(math, f"a{name}") for prefix in ("a", "arc") for name in ("sin", "cos", "tan")},
     "ln": math.log,
-    "arcsin": math.asin,
-    "arccos": math.acos,
-    "arctan": math.atan,
     "ceiling": math.ceil,
     "pow": operator.pow,
     "mod": operator.mod,

@@ -45,7 +45,7 @@ class Modifier:
 class Call:
     """One statement in the body of a definition; `qubits` are positions among the definition's qubits."""
 
-    gate: "Callable_"
+    gate: "AnyGate"
     modifiers: tuple[Modifier, ...]
     arguments: tuple[Any, ...]
     qubits: tuple[int, ...]
@@ -66,18 +66,17 @@ class Defined:
         """Number of parameters."""
         return len(self.parameters)
 
+    def calls(self, angles: Sequence[Number]) -> list[tuple[Call, list[Number]]]:
+        """The calls of the body, with their angles."""
+        scope = {**self.scope, **dict(zip(self.parameters, angles, strict=True))}
+        return [(call, [evaluate(argument, scope) for argument in call.arguments]) for call in self.body]
+
     def expand(self, angles: Sequence[Number], qubits: Sequence[int]) -> list[Op]:
         """The body with these angles, on these qubits."""
-        scope = {**self.scope, **dict(zip(self.parameters, angles, strict=True))}
         return [
             op
-            for call in self.body
-            for op in apply(
-                call.gate,
-                call.modifiers,
-                [evaluate(argument, scope) for argument in call.arguments],
-                [qubits[q] for q in call.qubits],
-            )
+            for call, inner in self.calls(angles)
+            for op in apply(call.gate, call.modifiers, inner, [qubits[q] for q in call.qubits])
         ]
 
 
@@ -103,14 +102,14 @@ class Recognised:
         return [*self.known.expand(angles, qubits), Op("gphase", (), (self.phase,))]
 
 
-Callable_ = Builtin | Defined | Recognised
-BUILTIN: dict[str, Callable_] = {
+AnyGate = Builtin | Defined | Recognised
+BUILTIN: dict[str, AnyGate] = {
     "gphase": Builtin("gphase", 1, 0),
     **{name: Builtin(name, spec.n_angles, spec.n_qubits) for name, spec in GATES.items()},
 }
 
 
-def apply(gate: Callable_, modifiers: Sequence[Modifier], angles: Sequence[Number], qubits: Sequence[int]) -> list[Op]:
+def apply(gate: AnyGate, modifiers: Sequence[Modifier], angles: Sequence[Number], qubits: Sequence[int]) -> list[Op]:
     """A call as a sequence of builtin gates; the controls of the leftmost modifier are the first qubits.
 
     Raises:
@@ -122,6 +121,11 @@ def apply(gate: Callable_, modifiers: Sequence[Modifier], angles: Sequence[Numbe
         raise CircuitError(f"this gate takes {needed}, not {len(angles)} and {len(qubits)}")
     if len(set(qubits)) != len(qubits):
         raise CircuitError("a gate needs different qubits")
+    if isinstance(gate, Defined) and len(gate.body) == 1 and modifiers:
+        # The modifiers go through to the one gate inside, where a fractional power may be known.
+        ((call, inner),) = gate.calls(angles)
+        targets = [qubits[n_controls + q] for q in call.qubits]
+        return apply(call.gate, (*modifiers, *call.modifiers), inner, [*qubits[:n_controls], *targets])
     ops = gate.expand(angles, qubits[n_controls:])
     # A control adds eigenvalues 1 only, so inverses and principal powers can be taken before it.
     for modifier in reversed(modifiers):
@@ -136,7 +140,7 @@ def apply(gate: Callable_, modifiers: Sequence[Modifier], angles: Sequence[Numbe
     return [*around, *ops, *around]
 
 
-def recognise(gate: Defined, known: Mapping[str, Callable_]) -> Callable_:
+def recognise(gate: Defined, known: Mapping[str, AnyGate]) -> AnyGate:
     """The gate that `known` has under the same name if the definition equals it up to a phase, else the definition.
 
     The entries of both unitaries are trigonometric polynomials of the angles, so equality at three random points is
@@ -154,7 +158,8 @@ def recognise(gate: Defined, known: Mapping[str, Callable_]) -> Callable_:
         overlaps.append(np.vdot(ours, theirs) / 2**gate.n_qubits)
     if np.abs(np.array(overlaps) - overlaps[0]).max() > 1e-9 or abs(abs(overlaps[0]) - 1) > 1e-9:
         return gate
-    return Recognised(other, float(np.angle(overlaps[0])))
+    phase = float(np.angle(overlaps[0]))
+    return Recognised(other, phase) if abs(phase) > 1e-9 else other
 
 
 def to_gates(ops: Sequence[Op]) -> list[Gate]:

@@ -80,7 +80,7 @@ def product(ops: Sequence[Op], n_qubits: int) -> ComplexArray:
     state = np.eye(2**n_qubits, dtype=np.complex128).reshape([2] * n_qubits + [2**n_qubits])
     for name, qubits, angles in ops:
         if name == "gphase":
-            state = state * np.exp(1j * np.float64(angles[0]))
+            state = state * np.exp(1j * np.array(angles[0], dtype=np.float64))
             continue
         k = len(qubits)
         matrix = GATES[name].unitary(np.array(angles, dtype=np.float64)).reshape([2] * (2 * k))
@@ -197,8 +197,6 @@ def _one_qubit_power(ops: Sequence[Op], exponent: float, qubit: int) -> list[Op]
     t = 2 * math.atan2(abs(matrix[1, 0]), abs(matrix[0, 0]))
     gamma = cmath.phase(matrix[0, 0]) if abs(matrix[0, 0]) > 1e-12 else cmath.phase(matrix[1, 0])
     phi = cmath.phase(matrix[1, 0]) - gamma if abs(matrix[1, 0]) > 1e-12 else 0.0
-    if abs(matrix[1, 1]) > 1e-12:
-        lam = cmath.phase(matrix[1, 1]) - gamma - phi
-    else:
-        lam = cmath.phase(-matrix[0, 1]) - gamma
+    corner = matrix[1, 1] * cmath.exp(-1j * phi) if abs(matrix[1, 1]) > 1e-12 else -matrix[0, 1]
+    lam = cmath.phase(corner) - gamma
     return [Op("u", (qubit,), (t, phi, lam)), Op("gphase", (), (gamma,))]

@@ -10,8 +10,8 @@ Conventions:
 - Barriers, annotations and Braket's result pragmas do not change a circuit and are passed over; a verbatim box is read
   like any other statements.
 
-Why U(t, phi, lam) has no factor exp(i t/2) under a control, as the text of OpenQASM 3.0 would have it: neither Qiskit nor
-Braket gives it one, and both export controlled U gates. In a gate without control the factor cannot be seen.
+Why U(t, phi, lam) has no factor exp(i t/2) under a control, as the text of OpenQASM 3.0 would have it: neither Qiskit
+nor Braket gives it one, and both export controlled U gates. In a gate without control the factor cannot be seen.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from typing import Any
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.qasm.expressions import CONSTANTS, Linear, Value, evaluate, whole
-from qcaan.circuits.qasm.gates import BUILTIN, Call, Callable_, Defined, Modifier, apply, recognise, to_gates
+from qcaan.circuits.qasm.gates import BUILTIN, AnyGate, Call, Defined, Modifier, apply, recognise, to_gates
 from qcaan.circuits.qasm.modifiers import Op
 from qcaan.errors import CircuitError, MissingSDK
 
@@ -53,7 +53,7 @@ def from_qasm(text: str) -> Circuit:
 
 
 class _Reader:
-    def __init__(self, gates: Mapping[str, Callable_]) -> None:
+    def __init__(self, gates: Mapping[str, AnyGate]) -> None:
         self.gates = dict(gates)
         self.known = gates
         self.scope: dict[str, Value] = dict(CONSTANTS)
@@ -80,7 +80,7 @@ class _Reader:
         kind = type(statement).__name__
         handler = _HANDLERS.get(kind)
         if handler is None:
-            raise CircuitError(_UNSUPPORTED.get(kind, f"a statement of this kind ({kind}) cannot be compiled: remove it"))
+            raise CircuitError(_UNSUPPORTED.get(kind, f"a statement of the kind {kind} cannot be compiled: remove it"))
         handler(self, statement)
 
     def circuit(self) -> Circuit:
@@ -176,7 +176,7 @@ class _Reader:
 
     # Gates, measurements and what holds them
 
-    def parts(self, node: Any) -> tuple[Callable_, tuple[Modifier, ...], tuple[Any, ...], Sequence[Any]]:  # noqa: ANN401
+    def parts(self, node: Any) -> tuple[AnyGate, tuple[Modifier, ...], tuple[Any, ...], Sequence[Any]]:  # noqa: ANN401
         if getattr(node, "duration", None) is not None:
             raise CircuitError("a gate with a duration is timing: remove the duration")
         name = node.name.name if type(node).__name__ == "QuantumGate" else "gphase"
@@ -235,7 +235,7 @@ class _Reader:
     def loop(self, node: Any) -> None:  # noqa: ANN401
         kind, steps = type(node.set_declaration).__name__, node.set_declaration
         if kind == "RangeDefinition":
-            values = _range(steps, self.scope, None)
+            values = list(_range(steps, self.scope, None))
         elif kind == "DiscreteSet":
             values = [whole(value, self.scope) for value in steps.values]
         else:
@@ -290,7 +290,7 @@ class _Reader:
         if isinstance(index, list):
             if len(index) != 1:
                 raise CircuitError("a register has one index")
-            positions = _range(index[0], self.scope, len(register))
+            positions = list(_range(index[0], self.scope, len(register)))
         else:
             positions = [whole(value, self.scope) for value in index.values]
         return tuple(register[_position(k, register)] for k in positions)
@@ -355,7 +355,7 @@ def _offending_token(error: BaseException) -> Any:  # noqa: ANN401
 
 
 @lru_cache(maxsize=1)
-def _library() -> Mapping[str, Callable_]:
+def _library() -> Mapping[str, AnyGate]:
     library = _Reader(BUILTIN)
     library.read(files("qcaan.circuits.qasm").joinpath("gates.inc").read_text("utf-8"))
     return library.gates
