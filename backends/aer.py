@@ -11,8 +11,8 @@ circuits of 8 qubits. RZ commutes with every other form up to a shift of its axi
 phi - a), so a qubit's RZ is carried along as a frame and appears only where the axis of an MS differs from that of
 the MS before. Where it does not differ in a whole batch (the usual case inside a layer) the RZ is left out.
 
-Why a state vector is never sampled by Aer: see `backends.batching`. A matrix product state is, since it serves registers
-whose probabilities fit nowhere; Aer seeds circuit k of a call with `seed + 2113 k`, so twins have shots of their own.
+Why Aer never samples a state vector: see `backends.batching`. It does sample a matrix product state, which serves
+registers whose probabilities fit nowhere; circuit k of a call gets the seed `seed + 2113 k`, so twins differ.
 
 Qiskit's qubit 0 is the least significant bit of an outcome, ours the most significant: our qubit q is Qiskit's n-1-q.
 """
@@ -30,12 +30,17 @@ from pydantic import Field
 
 from backends.batching import Recent, by_program, draw, in_order
 from backends.options import check_options
+from backends.qiskit_import import from_qiskit
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeCircuit, NativeProgram
 from qcaan.errors import ConfigError, MissingSDK, RejectedError
 from qcaan.execution.backend import Counts, Simulator, Target
 
+__all__ = ["AerBackend", "from_qiskit"]
+
 BoolArray = NDArray[np.bool_]
+
+_WIDEST = {"statevector": 24, "density_matrix": 12, "matrix_product_state": 62}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,8 +54,8 @@ class AerBackend(Simulator):
 
     entangler: Literal["ms", "zz"] = "ms"
     """Two-qubit gate that circuits are compiled to: "ms" as on IonQ's Aria, "zz" as on its Forte."""
-    n_qubits: Annotated[int, Field(ge=1, le=62)] = 24
-    """Largest register; a state vector of n qubits takes 16 * 2**n bytes, a density matrix its square."""
+    n_qubits: Annotated[int, Field(ge=1, le=62)] | None = None
+    """Largest register; None for what the method bears: 24 (state vector, 256 MiB), 12 (density matrix) or 62."""
     method: Literal["statevector", "density_matrix", "matrix_product_state"] = "statevector"
     """How Aer holds the state; the first two are exact, the third is for large, weakly entangled registers."""
     max_bond_dimension: Annotated[int, Field(ge=1)] | None = None
@@ -95,7 +100,7 @@ class AerBackend(Simulator):
             name="aer",
             device=f"{self.method}{'' if bond is None else f' bond {bond}'} {self.precision} {self.device}",
             kind="simulator",
-            n_qubits=self.n_qubits,
+            n_qubits=self.n_qubits or _WIDEST[self.method],
             native_gates=("gpi", "gpi2", self.entangler),
             max_circuits=1000,
             returns="probabilities" if dense else "counts",
@@ -126,12 +131,12 @@ class AerBackend(Simulator):
         groups = by_program(batch)
         templates, binds = [], []
         for group in groups:
-            forms = self._forms.get(group.program.digest, lambda program=group.program: _Forms(program))
+            forms = self._forms.get(group.program.digest, partial(_Forms, group.program))
             values = forms.values(group.angles)
             needed = forms.fixed | np.any(values != 0, axis=0)
             template = self._templates.get(
                 (group.program.digest, needed.tobytes()),
-                lambda forms=forms, needed=needed: _Template(forms, needed, self.target.returns == "probabilities"),
+                partial(_Template, forms, needed, dense=self.target.returns == "probabilities"),
             )
             templates.append(template.circuit)
             binds.append(template.bind(values))
@@ -191,7 +196,7 @@ class _Forms:
 class _Template:
     """One Qiskit circuit for all circuits of a program, and its parameters."""
 
-    def __init__(self, forms: _Forms, needed: BoolArray, dense: bool) -> None:
+    def __init__(self, forms: _Forms, needed: BoolArray, *, dense: bool) -> None:
         from qiskit import QuantumCircuit
         from qiskit.circuit import Parameter
 

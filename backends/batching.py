@@ -46,7 +46,11 @@ def by_program(batch: Sequence[NativeCircuit]) -> list[Group]:
 
 def in_order(groups: Sequence[Group], results: Sequence[Sequence[V] | FloatArray]) -> list[V]:
     """One result a circuit, in the batch's order, from each group's results."""
-    placed = {p: row for group, rows in zip(groups, results, strict=True) for p, row in zip(group.positions, rows, strict=True)}
+    placed = {
+        p: row
+        for group, rows in zip(groups, results, strict=True)
+        for p, row in zip(group.positions, rows, strict=True)
+    }
     return [placed[position] for position in range(len(placed))]
 
 

@@ -21,11 +21,14 @@ import numpy as np
 from pydantic import Field
 
 from backends.batching import draw
+from backends.cirq_import import from_cirq
 from backends.options import check_options
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import MissingSDK
 from qcaan.execution.backend import Counts, Simulator, Target
+
+__all__ = ["CirqBackend", "from_cirq"]
 
 TURN = 2 * math.pi
 

@@ -1,11 +1,12 @@
 """Our own simulator behind the driver door: exact, float64, with no SDK to install.
 
-Why one engine a program: the engine compiles a gate sequence into a few passes over the state and then evaluates a whole
-batch of angle vectors at once, so circuits that share a program are grouped and their engine is kept.
+Why one engine a program: the engine compiles a gate sequence once and then evaluates a whole batch of angle vectors at
+once, so circuits that share a program are grouped and their engine is kept.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -60,6 +61,6 @@ class LocalBackend(Simulator):
         rows = []
         groups = by_program(batch)
         for group in groups:
-            engine = self._engines.get(group.program.digest, lambda program=group.program: Engine(program))
+            engine = self._engines.get(group.program.digest, partial(Engine, group.program))
             rows.append(engine.probabilities(group.angles))
         return in_order(groups, rows)

@@ -1,7 +1,7 @@
 """Devices at AWS: what a user needs before the first call, checked without any call.
 
-Why no instance or container role is asked for credentials: that is a network call, and on a machine outside AWS one that
-waits for a time-out.
+Why no instance or container role is asked for credentials: that is a network call, and outside AWS one that waits for a
+time-out.
 """
 
 import difflib
@@ -35,8 +35,8 @@ def resolve(device: str) -> str:
     near = difflib.get_close_matches(device, ["local", *ARNS], n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise ConfigError(
-        f"backend 'braket', option device={device!r}: {hint}Use 'local', {', '.join(map(repr, ARNS))}, or an ARN such as "
-        f"'{ARNS['ionq-forte-1']}'"
+        f"backend 'braket', option device={device!r}: {hint}Use 'local', {', '.join(map(repr, ARNS))}, or an ARN "
+        f"such as '{ARNS['ionq-forte-1']}'"
     )
 
 
@@ -58,10 +58,14 @@ def open_device(device: str, *, profile: str | None, region: str | None, s3: str
     if s3 is not None and not _S3.fullmatch(s3):
         raise ConfigError(f"backend 'braket', option s3={s3!r}: give 's3://BUCKET/PREFIX'")
     credentials, configured = _look_up(profile)
-    no_credentials = [] if credentials else [
-        "AWS credentials: run 'aws configure', or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the option "
-        "profile=NAME"
-    ]
+    no_credentials = (
+        []
+        if credentials
+        else [
+            "AWS credentials: run 'aws configure', or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the "
+            "option profile=NAME"
+        ]
+    )
     missing = list(no_credentials)
     if not (home or region or configured):
         missing.append("a region: give the option region='us-east-1', or set AWS_REGION")
@@ -90,6 +94,8 @@ def _look_up(profile: str | None) -> tuple[bool, str | None]:
         chain = session.get_component("credential_provider")
         for provider in ("iam-role", "container-role"):
             chain.remove(provider)
-        return session.get_credentials() is not None, os.environ.get("AWS_REGION") or session.get_config_variable("region")
+        return session.get_credentials() is not None, os.environ.get("AWS_REGION") or session.get_config_variable(
+            "region"
+        )
     except BotoCoreError as error:
         raise CredentialsError(f"backend 'braket', option profile={profile!r}: {error}") from error

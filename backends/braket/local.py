@@ -1,12 +1,12 @@
 """Amazon Braket's local state-vector simulator.
 
-Why the simulator's own state evolution and not `LocalSimulator.run`: most of a run's time is spent parsing OpenQASM, gate
-by gate, again for every circuit. `form: gates` hands the native gates to `StateVectorSimulation.evolve`, which is what the
-simulator does with the parsed program: the same gate classes, the same kernels, to the last bit the same probabilities,
-about eight times faster. `form: openqasm` sends the verbatim text through `LocalSimulator.run`, the rehearsal of what a
-QPU gets.
+Why the simulator's own state evolution and not `LocalSimulator.run`: most of a run's time is spent parsing OpenQASM,
+gate by gate, again for every circuit. `form: gates` hands the native gates to `StateVectorSimulation.evolve`, which is
+what the simulator does with the parsed program: the same gate classes, the same kernels, to the last bit the same
+probabilities, about eight times faster. `form: openqasm` sends the verbatim text through `LocalSimulator.run`, the
+rehearsal of what a QPU gets.
 
-Why never `run_batch`: it forks a pool of processes, and on a device at AWS it submits again what failed or is merely slow.
+Why never `run_batch`: it forks a pool of processes, and at AWS it submits again what failed or is merely slow.
 
 Why Braket does not sample: see `backends.batching`; its sampler takes no seed.
 """
@@ -53,7 +53,6 @@ class BraketLocal(Simulator):
             raise MissingSDK("braket", "amazon-braket-sdk") from error
         self._device = LocalSimulator("braket_sv")
         self._operations = _operations()
-        versions = [f"{package} {version(package)}" for package in ("amazon-braket-default-simulator",)]
         self.target = Target(
             name="braket",
             device=f"local {self._device.name}",
@@ -65,7 +64,7 @@ class BraketLocal(Simulator):
             dedupe="key",
             seedable=True,
             exact=True,
-            calibration=", ".join(versions),
+            calibration=f"amazon-braket-default-simulator {version('amazon-braket-default-simulator')}",
         )
 
     def sample(self, batch: Sequence[NativeCircuit], shots: int, seed: int) -> list[Counts]:
