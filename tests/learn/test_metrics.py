@@ -1,0 +1,272 @@
+"""Every figure against an independent computation, known values, and what must not change it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cdist
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore
+
+from qcaan.errors import DataError
+from qcaan.learn import metrics
+from qcaan.learn.classifier import Classifier, load_classifier
+from qcaan.learn.data import Images, load
+from qcaan.learn.metrics import evaluate
+
+
+@pytest.fixture(scope="module")
+def mnist() -> Images:
+    """The first images of MNIST, under its name: enough for every property, and fast."""
+    whole = load()
+    return dataclasses.replace(
+        whole,
+        train=whole.train[:1500],
+        train_labels=whole.train_labels[:1500],
+        test=whole.test[:1500],
+        test_labels=whole.test_labels[:1500],
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier()
+
+
+def uniform(n: int) -> np.ndarray:
+    return np.full(n, 1 / n)
+
+
+def probabilities(seed: int, n: int, sharpness: float = 3.0) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(size=(n, 10)) * sharpness
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+class Passing(torch.nn.Module):
+    """Hands features through, so that torchmetrics scores exactly ours."""
+
+    num_features = 6
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_fid_agrees_with_torchmetrics_and_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    ours, real = rng.normal(size=(300, 6)), rng.normal(0.3, 1.5, size=(400, 6)) @ rng.normal(size=(6, 6))
+    peer = FrechetInceptionDistance(feature=Passing(), normalize=True).set_dtype(torch.float64)
+    peer.update(torch.tensor(real), real=True)
+    peer.update(torch.tensor(ours), real=False)
+    mine = metrics.frechet_distance(ours.mean(0), np.cov(ours.T), real.mean(0), np.cov(real.T))
+    assert mine == pytest.approx(float(peer.compute()), rel=1e-6)
+    root = scipy.linalg.sqrtm(np.cov(ours.T) @ np.cov(real.T)).real
+    direct = ((ours.mean(0) - real.mean(0)) ** 2).sum() + np.trace(np.cov(ours.T) + np.cov(real.T) - 2 * root)
+    assert mine == pytest.approx(direct, rel=1e-8)
+
+
+def test_fid_of_shifted_and_scaled_gaussians() -> None:
+    """Closed form in one basis: |shift|^2 + sum (s1 - s2)^2."""
+    shift, s1, s2 = np.array([1.0, -2.0, 0.5]), np.array([1.0, 2.0, 0.0]), np.array([3.0, 2.0, 1.0])
+    distance = metrics.frechet_distance(shift, np.diag(s1**2), np.zeros(3), np.diag(s2**2))
+    assert distance == pytest.approx((shift**2).sum() + ((s1 - s2) ** 2).sum())
+
+
+@given(st.integers(0, 500))
+@settings(max_examples=20)
+def test_fid_is_symmetric_and_zero_on_itself(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, two = rng.normal(size=(9, 5)), rng.normal(size=(30, 5))
+    a, b = (one.mean(0), np.cov(one.T)), (two.mean(0), np.cov(two.T))
+    assert metrics.frechet_distance(*a, *a) == pytest.approx(0, abs=1e-7)
+    assert metrics.frechet_distance(*a, *b) == pytest.approx(metrics.frechet_distance(*b, *a), rel=1e-6)
+
+
+def test_inception_score_agrees_with_torchmetrics() -> None:
+    classes = probabilities(0, 500)
+    peer = InceptionScore(feature=Passing(), splits=1)
+    peer.update(torch.tensor(np.log(classes)))
+    assert metrics.inception_score(classes, uniform(500)) == pytest.approx(float(peer.compute()[0]), rel=1e-6)
+
+
+def test_inception_score_bounds() -> None:
+    """Ten certain and balanced classes score 10; one class, or total doubt, scores 1."""
+    assert metrics.inception_score(np.eye(10), uniform(10)) == pytest.approx(10)
+    assert metrics.inception_score(np.eye(10)[[3, 3, 3]], uniform(3)) == pytest.approx(1)
+    assert metrics.inception_score(np.full((4, 10), 0.1), uniform(4)) == pytest.approx(1)
+
+
+@given(st.integers(0, 500), st.integers(2, 40))
+def test_weights_act_as_repetitions(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = rng.integers(1, 6, n)
+    p = times / times.sum()
+    classes, features = probabilities(seed, n), rng.normal(size=(n, 4)).astype(np.float32)
+    total = int(times.sum())
+    assert metrics.inception_score(classes, p) == pytest.approx(
+        metrics.inception_score(classes.repeat(times, 0), uniform(total))
+    )
+    for ours, repeated in zip(
+        metrics.moments(features, p), metrics.moments(features.repeat(times, 0), uniform(total)), strict=True
+    ):
+        assert np.allclose(ours, repeated)
+    assert np.allclose(metrics.moments(features, p)[1], np.cov(features.repeat(times, 0).T, ddof=0), atol=1e-6)
+
+
+@given(arrays(np.float32, (3, 4), elements=st.floats(-10, 10, width=32)))
+def test_distances(rows: np.ndarray) -> None:
+    assert np.allclose(metrics.squared_distances(rows, rows + 1), cdist(rows, rows + 1) ** 2, atol=1e-3)
+
+
+@given(st.integers(0, 200))
+@settings(max_examples=20)
+def test_neighbourhoods_against_their_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    real, ours = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(0.4, 1.2, (30, 3)).astype(np.float32)
+    radii = metrics.neighbour_radii(real)
+    assert np.allclose(radii, np.sort(cdist(real, real), 1)[:, metrics.K], atol=1e-4)
+    inside = cdist(ours, real) < radii
+    precision, density, coverage = metrics.neighbourhood_figures(ours, uniform(30), real, radii, exact=False)
+    assert precision == pytest.approx(inside.any(1).mean())
+    assert density == pytest.approx(inside.sum() / (metrics.K * 30))
+    assert coverage == pytest.approx(inside.any(0).mean())
+
+
+def test_expected_coverage_is_that_of_draws() -> None:
+    rng = np.random.default_rng(1)
+    real, ours = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(16, 3)).astype(np.float32)
+    p = rng.dirichlet(np.full(16, 0.3))
+    radii = metrics.neighbour_radii(real)
+    exact = metrics.neighbourhood_figures(ours, p, real, radii, exact=True)
+    drawn = [
+        metrics.neighbourhood_figures(ours[rng.choice(16, 40, p=p)], uniform(40), real, radii, exact=False)
+        for _ in range(400)
+    ]
+    # Three means of 400 draws within 5 of their standard errors: false alarms below 2e-6; the seed is fixed.
+    error = np.std(drawn, axis=0) / np.sqrt(400)
+    assert (np.abs(np.mean(drawn, axis=0) - exact) < 5 * error + 1e-12).all()
+
+
+def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    real, ours = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(30, 3)).astype(np.float32)
+    radii = metrics.neighbour_radii(real)
+    whole = metrics.neighbourhood_figures(ours, uniform(30), real, radii, exact=False)
+    monkeypatch.setattr(metrics, "CHUNK", 7)
+    assert np.array_equal(metrics.neighbour_radii(real), radii)
+    assert metrics.neighbourhood_figures(ours, uniform(30), real, radii, exact=False) == pytest.approx(whole)
+
+
+def test_real_images_score_as_real(mnist: Images, classifier: Classifier) -> None:
+    result = evaluate(mnist.test, mnist, classifier)
+    assert 9.2 < result.inception_score < 10
+    assert 0 < result.inception_score_std < 0.3
+    assert result.fid < 30
+    assert result.precision > 0.85
+    assert result.coverage > 0.85
+    assert 0.7 < result.density < 1.2
+    assert result.distinct_images == result.n_images == 1500
+    assert result.effective_support == pytest.approx(1500)
+    assert not result.exact
+    share = np.bincount(mnist.test_labels, minlength=10) / 1500
+    assert np.allclose(result.class_balance, share, atol=0.01)
+
+
+def test_noise_scores_as_noise(mnist: Images, classifier: Classifier) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (500, 28, 28), dtype=np.uint8)
+    result = evaluate(noise, mnist, classifier)
+    assert result.inception_score < 2
+    assert result.fid > 300
+    assert result.coverage < 0.01
+
+
+def test_one_class_scores_one(mnist: Images, classifier: Classifier) -> None:
+    result = evaluate(mnist.test[mnist.test_labels == 1], mnist, classifier)
+    assert result.inception_score == pytest.approx(1, abs=0.1)
+    assert result.class_balance[1] > 0.97
+    assert result.coverage < 0.3
+
+
+def test_order_does_not_matter(mnist: Images, classifier: Classifier) -> None:
+    """Sorted by class, unshuffled splits would hold one class each and score near 1."""
+    images = mnist.test[np.argsort(mnist.test_labels)]
+    result, shuffled = evaluate(images, mnist, classifier), evaluate(mnist.test, mnist, classifier)
+    assert result.inception_score == pytest.approx(shuffled.inception_score, abs=0.2)
+    assert result.fid == pytest.approx(shuffled.fid, rel=1e-4)
+
+
+def test_exact_equals_many_repetitions(mnist: Images, classifier: Classifier) -> None:
+    images = mnist.test[:16]
+    times = np.arange(1, 17) * 10
+    exact = evaluate(images, mnist, classifier, times / times.sum())
+    sampled = evaluate(images.repeat(times, 0), mnist, classifier)
+    assert exact.exact
+    assert exact.inception_score_std == 0
+    assert exact.n_images == 16
+    assert sampled.n_images == times.sum()
+    assert (exact.distinct_images, sampled.distinct_images) == (16, 16)
+    # 1360 images against their own limit: n - 1 in the covariance, and splits of 136 images, which lower the score.
+    assert exact.fid == pytest.approx(sampled.fid, rel=2e-3)
+    assert sampled.inception_score < exact.inception_score < sampled.inception_score * 1.1
+    for name in ("precision", "density", "effective_support"):
+        assert getattr(exact, name) == pytest.approx(getattr(sampled, name), rel=1e-5)
+    assert np.allclose(exact.class_balance, sampled.class_balance)
+    assert exact.coverage == pytest.approx(sampled.coverage, abs=0.005)
+
+
+def test_images_of_no_weight_do_not_count(mnist: Images, classifier: Classifier) -> None:
+    images, p = mnist.test[:20], np.r_[np.full(10, 0.1), np.zeros(10)]
+    assert evaluate(images, mnist, classifier, p) == evaluate(images[:10], mnist, classifier, p[:10])
+
+
+def test_equal_images_are_one(mnist: Images, classifier: Classifier) -> None:
+    images = mnist.test[[0, 1, 1, 1]]
+    result = evaluate(images, mnist, classifier, [0.5, 0.2, 0.2, 0.1])
+    assert result.distinct_images == 2
+    assert result.effective_support == pytest.approx(2)
+
+
+def test_report_names_the_classifier_and_is_plain(mnist: Images, classifier: Classifier) -> None:
+    result = evaluate(mnist.test[:20], mnist, classifier).to_dict()
+    assert set(result) == {
+        *("inception_score", "inception_score_std", "fid", "precision", "coverage", "density", "distinct_images"),
+        *("effective_support", "class_balance", "n_images", "exact", "classifier", "real"),
+    }
+    assert result["classifier"] == {"hash": classifier.hash, "test_accuracy": classifier.test_accuracy}
+    assert set(result["real"]) == set(result) - {"classifier", "real"}
+
+
+def test_real_figures_are_measured(mnist: Images, classifier: Classifier) -> None:
+    figures = metrics.with_real_figures(classifier, mnist).real
+    again = evaluate(mnist.test, mnist, classifier).to_dict()
+    assert dict(figures) == {name: again[name] for name in figures}
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((5, 28, 28)),
+        np.zeros((5, 27, 28), np.uint8),
+        np.zeros((5, 1, 28, 28), np.uint8),
+        np.zeros((1, 28, 28), np.uint8),
+    ],
+)
+def test_wrong_images(mnist: Images, classifier: Classifier, images: np.ndarray) -> None:
+    with pytest.raises(DataError, match="two uint8 images of 28 x 28"):
+        evaluate(images, mnist, classifier)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [0.5, 0.6], [1.5, -0.5], [float("nan"), 1.0]])
+def test_wrong_weights(mnist: Images, classifier: Classifier, weights: list[float]) -> None:
+    with pytest.raises(DataError, match="no distribution over 2 images"):
+        evaluate(mnist.test[:2], mnist, classifier, weights)
+
+
+def test_foreign_classifier(mnist: Images, classifier: Classifier) -> None:
+    other = dataclasses.replace(mnist, name="fashion", checksum="0" * 64)
+    with pytest.raises(DataError, match="trained on 'mnist', the data are 'fashion': train a classifier"):
+        evaluate(mnist.test, other, classifier)
