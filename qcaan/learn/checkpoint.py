@@ -69,6 +69,11 @@ def latest(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
         raise DataError(f"the checkpoint {found[-1]} is damaged ({error}); {remedy}") from error
 
 
+def below(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -51,6 +52,7 @@ class RunDirectory:
         (path / "samples").mkdir(parents=True)
         run = cls(path, config)
         run.write_config(config)
+        run._write_provenance({"run": uuid4().hex, "segments": []})
         return run
 
     @classmethod
@@ -77,8 +79,6 @@ class RunDirectory:
 
     def add_segment(self, step: int, facts: Mapping[str, Any]) -> None:
         """Record in provenance.json that the run starts or goes on at `step`."""
-        path = self.path / "provenance.json"
-        segments = json.loads(path.read_text(encoding="utf-8"))["segments"] if path.exists() else []
         segment = {
             "from_step": step,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -88,7 +88,31 @@ class RunDirectory:
             "seed": self.config.seed,
             **facts,
         }
-        path.write_text(json.dumps({"segments": [*segments, segment]}, indent=1), encoding="utf-8")
+        record = self.provenance()
+        self._write_provenance(record | {"segments": [*record["segments"], segment]})
+
+    def provenance(self) -> dict[str, Any]:
+        """`run`, the run's name in the store, and `segments`.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        path = self.path / "provenance.json"
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is missing or damaged, so this run's shots cannot be found: {error}") from error
+        return record
+
+    @property
+    def id(self) -> str:
+        """The run's name in the store: random, so that runs that share a store are told apart."""
+        return str(self.provenance()["run"])
+
+    def _write_provenance(self, record: Mapping[str, Any]) -> None:
+        draft = self.path / ".provenance.json"
+        draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        draft.replace(self.path / "provenance.json")
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the records after `step`: a resumed run writes them again."""

@@ -1,0 +1,250 @@
+"""`qcaan train`, `resume`, `sample`, `evaluate`, `diff`, `classifier`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from qcaan.config import Config
+from qcaan.config import diff as config_diff
+from qcaan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qcaan.execution.courier import Progress as JobProgress
+    from qcaan.learn.run_directory import RunDirectory
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as prior.shots=1000; repeatable."),
+]
+BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="Run on this backend.")]
+RunPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+
+_FIGURES = {
+    "inception_score": ("Inception Score", "more is better"),
+    "fid": ("FID", "less is better"),
+    "precision": ("precision", "share of digits that look real"),
+    "density": ("density", "about 1 for real images"),
+    "coverage": ("coverage", "share of real images that are imitated"),
+    "distinct_images": ("distinct images", ""),
+    "effective_support": ("effective support", "distinct images, weighted"),
+    "n_images": ("images scored", ""),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (train, resume, sample, evaluate, diff, classifier):
+        app.command()(command)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as examples/digits.yaml.")],
+    backend: BackendName = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory [default: a new one under runs/].")] = None,
+) -> None:
+    """Train, and end with pictures and the scores beside those of real data.
+
+    Example: qcaan train examples/digits.yaml --backend aer --set train.max_steps=500
+    """
+    resolved = Config.load(config, _changes(overrides, backend))
+    from qcaan.learn.run_directory import RunDirectory
+
+    with RunDirectory.create(resolved, out) as run:
+        _finish(run)
+
+
+def resume(directory: RunPath, backend: BackendName = None, overrides: Overrides = None) -> None:
+    """Go on with a run from its last checkpoint, on the same backend or on another.
+
+    Example: qcaan resume runs/my-run --backend cirq
+    """
+    from qcaan.learn.run_directory import RunDirectory
+
+    with RunDirectory.open(directory) as run:
+        changes = _changes(overrides, backend)
+        if changes:
+            tree = run.config.model_dump(mode="json")
+            if backend is not None and backend != run.config.backend.name:
+                tree["backend"] = {"name": backend}
+            run.write_config(Config.load(tree, changes))
+        _finish(run)
+
+
+def sample(
+    directory: RunPath,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="A .png (one grid) or .npy (uint8) [default: DIR/samples].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
+) -> None:
+    """Draw images from a trained run. Nothing is sent to a device: the bits come from the checkpoint."""
+    from qcaan.learn.run_directory import RunDirectory
+    from qcaan.learn.trained import Trained
+
+    with RunDirectory.open(directory) as run:
+        path = out or run.samples / f"sample-{n}-seed-{seed}.png"
+        if path.suffix not in (".png", ".npy"):
+            raise ConfigError(f"--out {path}: end the name in .png or .npy")
+        images = Trained.load(run).draw(n, seed)
+    if path.suffix == ".npy":
+        import numpy as np
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, images)
+    else:
+        from qcaan.learn.pictures import save_grid
+
+        save_grid(path, images)
+    typer.echo(path)
+
+
+def evaluate(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A run, a folder of 28 x 28 images, or a .npy.")],
+    data: Annotated[
+        str | None, typer.Option(help="The data set to compare with [default: the run's, or mnist].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets."""
+    from qcaan.learn.classifier import classifier_for
+    from qcaan.learn.data import load
+    from qcaan.learn.metrics import evaluate as evaluate_images
+    from qcaan.learn.pictures import read_images
+    from qcaan.learn.run_directory import RunDirectory
+    from qcaan.learn.trained import Trained
+
+    if (source / "config.yaml").is_file():
+        with RunDirectory.open(source) as run:
+            images = load(data or run.config.data.name)
+            figures = Trained.load(run).evaluate(images, classifier_for(images), run.config).to_dict()
+    else:
+        images = load(data or "mnist")
+        figures = evaluate_images(read_images(source), images, classifier_for(images)).to_dict()
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        _print_figures(figures)
+
+
+def diff(
+    config_a: Annotated[Path, typer.Argument(metavar="A", help="A YAML file or a run directory.")],
+    config_b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """What changes between two runs: every key whose resolved value differs."""
+    changes = config_diff(_config_of(config_a), _config_of(config_b))
+    if as_json:
+        typer.echo(json.dumps({key: list(values) for key, values in changes.items()}))
+    elif not changes:
+        typer.echo("no difference")
+    else:
+        table = Table("key", str(config_a), str(config_b), box=None, header_style="bold")
+        for key, (left, right) in changes.items():
+            table.add_row(key, str(left).replace("[", r"\["), str(right).replace("[", r"\["))
+        Console(soft_wrap=True, highlight=False).print(table)
+
+
+def classifier(
+    out: Annotated[Path, typer.Option(help="Folder for the weights and their card.")],
+    data: Annotated[str, typer.Option(help="'mnist', or a folder of IDX files.")] = "mnist",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Annotated[int, typer.Option(min=1)] = 8,
+) -> None:
+    """Train the evaluation classifier anew, as the one in the package was (about three minutes)."""
+    from qcaan.learn.classifier import train_classifier
+    from qcaan.learn.data import load
+    from qcaan.learn.metrics import with_real_figures
+
+    images = load(data)
+    with _bar() as bar:
+        task = bar.add_task("classifier", total=epochs, numbers="")
+
+        def report(epoch: int, accuracy: float) -> None:
+            bar.update(task, completed=epoch, numbers=f"test accuracy {accuracy:.2%}")
+
+        trained = with_real_figures(train_classifier(images, seed=seed, epochs=epochs, progress=report), images)
+    trained.save(out)
+    typer.echo(f"{out}: test accuracy {trained.test_accuracy:.2%}, hash {trained.hash}")
+
+
+def _finish(run: "RunDirectory") -> None:
+    """Train to the end with a progress bar, then say where everything is."""
+    from qcaan.learn.train import steps
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"run {run.path} on backend [bold]{run.config.backend.name}[/]")
+    newest: Mapping[str, Any] = {}
+    try:
+        with _bar() as bar:
+            task = bar.add_task("start", total=None, numbers="")
+
+            def report(jobs: "JobProgress") -> None:
+                bar.update(task, numbers=_jobs_line(jobs))
+
+            for progress in steps(run, report):
+                newest = progress.values
+                bar.update(
+                    task,
+                    description=progress.phase,
+                    completed=progress.step,
+                    total=progress.total,
+                    numbers=_numbers_line(newest),
+                )
+    except KeyboardInterrupt:
+        console.print(f"\nstopped; go on with: qcaan resume {run.path}")
+        raise typer.Exit(130) from None
+    except Exception:
+        console.print(f"\ngo on with: qcaan resume {run.path}")
+        raise
+    _print_figures({name.removeprefix("eval/"): value for name, value in newest.items() if name.startswith("eval/")})
+    pictures = sorted(run.samples.glob("step-*.png"))
+    console.print(f"\npictures    {pictures[-1]}\nnumbers     {run.path / 'metrics.jsonl'}")
+    console.print(f"tensorboard tensorboard --logdir {run.path / 'tensorboard'}")
+
+
+def _bar() -> Progress:
+    columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    return Progress(
+        TextColumn("{task.description:10}"), BarColumn(30), *columns, TextColumn("{task.fields[numbers]}"), expand=False
+    )
+
+
+def _numbers_line(values: "Mapping[str, Any]") -> str:
+    shown = {"prior/loss": "prior", "prior/kl": "KL", "gan/loss_d": "D", "gan/loss_g": "G"}
+    return "  ".join(f"{label} {values[name]:.3f}" for name, label in shown.items() if name in values)
+
+
+def _jobs_line(jobs: "JobProgress") -> str:
+    queue = f", position {jobs.queue_position}" if jobs.queue_position is not None else ""
+    cap = f" of ${jobs.cap_usd:.2f}" if jobs.cap_usd is not None else ""
+    money = f", ${jobs.usd:.2f}{cap}" if jobs.usd or jobs.cap_usd else ""
+    stages = f"{jobs.done}/{jobs.n_submissions} done, {jobs.running} running, {jobs.queued} queued{queue}"
+    return f"jobs {stages}, {jobs.shots} shots{money}"
+
+
+def _print_figures(figures: "Mapping[str, Any]") -> None:
+    how = "every image, weighted by the prior" if figures["exact"] else "a sample"
+    table = Table("", "generated", "real test data", "", box=None, header_style="bold")
+    for name, (label, meaning) in _FIGURES.items():
+        row = (figures[name], figures["real"][name])
+        table.add_row(label, *(f"{v:.0f}" if isinstance(v, int) else f"{v:.3f}" for v in row), f"[dim]{meaning}[/]")
+    console = Console(highlight=False)
+    console.print(table)
+    card = figures["classifier"]
+    console.print(f"[dim]scored: {how}; classifier {card['hash'][:12]}, accuracy {card['test_accuracy']:.2%}[/]")
+
+
+def _changes(overrides: list[str] | None, backend: str | None) -> list[str]:
+    return [*([f"backend.name={backend}"] if backend else []), *(overrides or [])]
+
+
+def _config_of(path: Path) -> Config:
+    return Config.load(path / "config.yaml" if path.is_dir() else path)

@@ -1,0 +1,116 @@
+"""The parts of one run, put together: device, store, prior, networks, and the pool of measured bits between them.
+
+A checkpoint holds the states of prior and networks, the pool, and the prior's distribution where it is known, so that a
+run goes on, draws and is evaluated without its device, and may go on on another one.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from qcaan.errors import ConfigError
+from qcaan.execution.backend import Backend
+from qcaan.execution.budget import Budget
+from qcaan.execution.courier import Progress as JobProgress
+from qcaan.execution.registry import open_backend
+from qcaan.execution.runner import Runner
+from qcaan.execution.store import Store
+from qcaan.learn import checkpoint
+from qcaan.learn.gan import BitArray, Game, GanSettings
+from qcaan.learn.priors import Prior, open_prior
+from qcaan.learn.run_directory import RunDirectory
+from qcaan.learn.trained import Trained
+
+Report = Callable[[JobProgress], None]
+
+
+class Session:
+    """What a run needs while it trains; a context manager.
+
+    `step` is where it begins: 0, or the step of the last checkpoint. `pool` holds the bits measured at the last refit,
+    uint8 (shots, n_bits), from which the generator's batches are drawn.
+    """
+
+    def __init__(
+        self, run: RunDirectory, store: Store, backend: Backend, total_steps: int, report: Report | None = None
+    ) -> None:
+        config = run.config
+        self._run = run
+        self._store = store
+        budget = Budget(config.budget.cap_usd) if config.budget else None
+        self.runner = Runner(
+            backend,
+            store=store,
+            run=run.id,
+            seed=config.seed,
+            policy=config.store.policy,
+            budget=budget,
+            refresh=lambda: open_backend(config.backend.name, **config.backend.options),
+            report=report,
+        )
+        self.prior: Prior = open_prior(
+            seed=config.seed,
+            runner=self.runner,
+            **config.prior.model_dump(exclude={"refresh_every", "target_images"}),
+        )
+        self.game = Game(self.prior.n_bits, GanSettings(channels=config.gan.channels), seed=config.seed, total_steps=total_steps)
+        self.pool: BitArray = np.zeros((0, self.prior.n_bits), np.uint8)
+        self.step = 0
+
+    @classmethod
+    def open(cls, run: RunDirectory, total_steps: int, report: Report | None = None) -> Self:
+        """Open the device and the store, and restore the last checkpoint if there is one.
+
+        `report` is told how the device's jobs stand.
+
+        Raises:
+            ConfigError: the backend or its options are wrong, or the run has no step left.
+            StoreError: the store cannot be opened.
+        """
+        config = run.config
+        backend = open_backend(config.backend.name, **config.backend.options)
+        session = cls(run, Store.open(run.store_url), backend, total_steps, report)
+        saved = checkpoint.latest(run.checkpoints)
+        if saved is not None:
+            session._restore(*saved)
+        if session.step >= total_steps:
+            session.close()
+            raise ConfigError(f"{run.path} is complete at step {session.step}; raise train.epochs to go on")
+        run.truncate_metrics(session.step)
+        run.add_segment(session.step, {"backend": config.backend.model_dump(), "target": backend.target.to_json()})
+        return session
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint of `step`."""
+        networks, values = self.game.state()
+        arrays, prior_values = self.prior.state()
+        tensors = {f"game.{name}": tensor for name, tensor in networks.items()}
+        tensors |= {f"prior.{name}": torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        tensors["pool"] = torch.from_numpy(self.pool)
+        distribution = self.prior.distribution() if step else None
+        if distribution is not None:
+            tensors["distribution"] = torch.from_numpy(distribution)
+        checkpoint.save(self._run.checkpoints, step, tensors, {"game": values, "prior": prior_values})
+
+    def trained(self) -> Trained:
+        """What can be drawn and evaluated now."""
+        return Trained(self.game, self.pool, self.prior.distribution())
+
+    def _restore(self, tensors: checkpoint.Tensors, state: dict[str, Any]) -> None:
+        self.game.load_state(checkpoint.below(tensors, "game."), state["game"])
+        arrays = {name: tensor.numpy() for name, tensor in checkpoint.below(tensors, "prior.").items()}
+        self.prior.load_state(arrays, state["prior"])
+        self.pool = tensors["pool"].numpy()
+        self.step = state["step"]
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,61 @@
+"""A trained generator with its prior, as a checkpoint holds them: draws images and is evaluated without any device."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qcaan.circuits.gates import FloatArray
+from qcaan.config import Config
+from qcaan.errors import DataError
+from qcaan.learn import checkpoint
+from qcaan.learn.classifier import Classifier
+from qcaan.learn.data import ImageArray, Images
+from qcaan.learn.distributions import to_bits
+from qcaan.learn.gan import Game
+from qcaan.learn.metrics import Evaluation, evaluate
+from qcaan.learn.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Trained:
+    """`pool`: latent vectors that were measured or drawn, (n, n_bits); `distribution`: of all of them, where known."""
+
+    game: Game
+    pool: NDArray[np.generic]
+    distribution: FloatArray | None
+
+    @classmethod
+    def load(cls, run: RunDirectory) -> Self:
+        """From the run's last checkpoint.
+
+        Raises:
+            DataError: there is no checkpoint yet, or it is damaged.
+        """
+        saved = checkpoint.latest(run.checkpoints)
+        if saved is None or not len(saved[0]["pool"]):
+            raise DataError(f"{run.path} has no trained checkpoint yet; 'qcaan resume {run.path}' goes on with it")
+        tensors, state = saved
+        game = Game(state["game"]["n_bits"], run.config.gan, seed=run.config.seed, total_steps=1)
+        game.load_state(checkpoint.below(tensors, "game."), state["game"])
+        distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
+        return cls(game, tensors["pool"].numpy(), distribution)
+
+    def draw(self, n: int, seed: int) -> ImageArray:
+        """Images uint8 (n, 28, 28) of latent vectors drawn from the distribution, or from the pool with replacement."""
+        rng = np.random.default_rng(seed)
+        if self.distribution is None:
+            chosen = self.pool[rng.integers(len(self.pool), size=n)]
+        else:
+            chosen = to_bits(rng.choice(len(self.distribution), size=n, p=self.distribution), self.pool.shape[1])
+        return self.game.generate(chosen, rng=torch.Generator().manual_seed(seed))
+
+    def evaluate(self, data: Images, classifier: Classifier, config: Config) -> Evaluation:
+        """By exact enumeration where the distribution is known and nothing else is random; otherwise by sampling."""
+        if self.distribution is None or config.gan.n_noise:
+            return evaluate(self.draw(config.train.evaluation_images, config.seed), data, classifier)
+        support = np.flatnonzero(self.distribution)
+        images = self.game.generate(to_bits(support, self.pool.shape[1]))
+        return evaluate(images, data, classifier, weights=self.distribution[support])
