@@ -88,12 +88,11 @@ def _entry(name: str) -> EntryPoint:
 def _load(entry: EntryPoint) -> Callable[..., object]:
     _refuse_shadow(entry)
     try:
-        factory = entry.load()
+        factory: Callable[..., object] = entry.load()
     except ImportError as error:
         raise _missing(entry, error) from error
     except AttributeError as error:
         raise ConfigError(f"backend '{entry.name}': its entry point {entry.value} does not exist") from error
-    assert callable(factory)
     return factory
 
 

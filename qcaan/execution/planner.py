@@ -1,0 +1,94 @@
+"""Circuits and shots -> submissions within a target's limits, checked completely before anything is sent.
+
+Shots above a limit are split evenly, so that no part falls under the device's minimum. Circuits of one program stay
+together in a submission: a driver translates a program once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qcaan.circuits.native import NativeProgram
+from qcaan.errors import TargetError
+from qcaan.execution.backend import Target
+from qcaan.execution.counts import IntArray
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One submission: the places of its circuits in the call, int64 (k,), and the shots of each."""
+
+    items: IntArray
+    shots: int
+
+
+def plan(programs: Sequence[NativeProgram], shots: Sequence[int], target: Target) -> list[Parcel]:
+    """Submissions that together run `shots[i]` shots of the circuit with `programs[i]`; the same input, the same plan.
+
+    Raises:
+        TargetError: the target cannot run this; lists every violation.
+    """
+    violations: list[str] = []
+    limits: dict[int, int] = {}
+    for program in {id(program): program for program in programs}.values():
+        violations += _check(program, target)
+        limits[id(program)] = _shot_limit(program, target)
+    order = {key: rank for rank, key in enumerate(limits)}
+    by_shots: dict[int, list[tuple[int, int]]] = {}
+    splits: dict[tuple[int, int], list[int]] = {}
+    for item, (program, wanted) in enumerate(zip(programs, shots, strict=True)):
+        split = (limits[id(program)], wanted)
+        if split not in splits:
+            splits[split] = _split(wanted, split[0], target, violations)
+        for part in splits[split]:
+            by_shots.setdefault(part, []).append((order[id(program)], item))
+    if violations:
+        raise TargetError(target.name, list(dict.fromkeys(violations)))
+    parcels = []
+    for part, rows in by_shots.items():
+        items = np.array([item for _, item in sorted(rows)], np.int64)
+        step = target.max_circuits
+        parcels += [Parcel(items[start : start + step], part) for start in range(0, len(items), step)]
+    return parcels
+
+
+def price_usd(target: Target, shots: int, n_circuits: int) -> float:
+    """What a submission costs when `n_circuits` of its circuits run."""
+    return target.price.per_task_usd + target.price.per_shot_usd * shots * n_circuits
+
+
+def _check(program: NativeProgram, target: Target) -> Iterable[str]:
+    if program.n_qubits > target.n_qubits:
+        yield f"the circuit has {program.n_qubits} qubits, the device {target.n_qubits}"
+    if foreign := sorted(set(program.gate_counts) - set(target.native_gates)):
+        yield f"the program uses {', '.join(foreign)}, the device's native gates are {', '.join(target.native_gates)}"
+    if target.connectivity is not None:
+        pairs = {frozenset(pair) for pair in target.connectivity}
+        used = {gate.qubits for gate in program.gates if len(gate.qubits) == 2}
+        for pair in sorted(pair for pair in used if frozenset(pair) not in pairs):
+            yield f"qubits {pair[0]} and {pair[1]} are not connected"
+    if _shot_limit(program, target) < target.min_shots:
+        yield (
+            f"{len(program.gates)} gates allow {_shot_limit(program, target)} shots within {target.max_gate_shots} "
+            f"gate-shots, the least number of shots is {target.min_shots}"
+        )
+
+
+def _shot_limit(program: NativeProgram, target: Target) -> int:
+    if target.max_gate_shots is None:
+        return target.max_shots
+    return min(target.max_shots, target.max_gate_shots // max(1, len(program.gates)))
+
+
+def _split(shots: int, limit: int, target: Target, violations: list[str]) -> list[int]:
+    """`shots` in as few and as equal parts as the limit allows."""
+    if shots < 1 or limit < 1:
+        if shots < 0:
+            violations.append(f"shots={shots} is negative")
+        return []
+    n_parts = -(-shots // limit)
+    least, more = divmod(shots, n_parts)
+    if least < target.min_shots:
+        violations.append(f"shots={shots} cannot be run in parts of {target.min_shots} to {limit} shots")
+    return [least + 1] * more + [least] * (n_parts - more)

@@ -1,0 +1,117 @@
+"""How long to wait, how often to try again: values, with the clock and the random numbers as arguments.
+
+What is tried again is decided by the error's class (see `qcaan.errors`), never by its text. Waits are full-jitter
+exponential: uniform between zero and a bound that doubles, so that many clients do not return in step.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import tenacity
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Times in seconds. A deadline that passes detaches; it never sends anything again."""
+
+    create_s: float = 600.0
+    """Trying to submit while the provider is throttling or unreachable."""
+    wait_s: float = 86_400.0
+    """Queueing and running, for all jobs of a call together."""
+    download_s: float = 120.0
+    """Trying to fetch a reply while the provider is throttling or unreachable."""
+    late_s: float = 90.0
+    """A finished job whose reply is not readable yet, or a young job that the provider does not know yet."""
+    settle_s: float = 15.0
+    """Until a job that was accepted is sure to be found by its key."""
+    unavailable_s: float = 0.0
+    """Waiting for a device that is offline or a quota that is used up; 0 stops at once."""
+    first_backoff_s: float = 0.5
+    max_backoff_s: float = 30.0
+    first_poll_s: float = 1.0
+    max_poll_s: float = 60.0
+    attempts: int = 3
+    """Times a circuit that the provider fails is run in all; each costs its price again."""
+    max_in_flight: int = 100
+    """Submissions that may be queued or running at once."""
+    requests_per_s: float = 20.0
+    """Calls to one account, all runs of this process together."""
+    lock_s: float = 10.0
+    """Waiting for another process that works on the same call."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time and chance, replaceable in tests."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    rng: random.Random = field(default_factory=random.Random)
+
+    def jitter(self, bound_s: float) -> float:
+        """Uniform between 0 and `bound_s`."""
+        return self.rng.uniform(0.0, bound_s)
+
+
+def retry(
+    ask: Callable[[], T], kinds: dict[type[Exception], float], patience: Patience, clock: Clock, slow_s: float = 0.0
+) -> T:
+    """`ask()` until it succeeds; errors of `kinds` are tried again for so many seconds, then the last one is raised.
+
+    `slow_s` is the least wait between tries of the slow kinds (those that wait for minutes).
+    """
+    started = clock.now()
+
+    def limit_s(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return next((limit for kind, limit in kinds.items() if isinstance(error, kind)), 0.0)
+
+    def wait_s(state: tenacity.RetryCallState) -> float:
+        bound = patience.first_backoff_s * 2.0 ** min(state.attempt_number - 1, 30)
+        return slow_s + clock.jitter(min(patience.max_backoff_s, bound))
+
+    def over(state: tenacity.RetryCallState) -> bool:
+        return clock.now() - started + state.upcoming_sleep > limit_s(state)
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(tuple(kinds)),
+        wait=wait_s,
+        stop=over,
+        sleep=clock.sleep,
+        reraise=True,
+    )(ask)
+
+
+class RateLimiter:
+    """At most `per_s` calls a second to one account, with a second's worth in hand."""
+
+    _shared: "dict[str, RateLimiter]" = {}  # noqa: RUF012 - one dictionary for the process is the point
+
+    def __init__(self, per_s: float) -> None:
+        self.per_s = per_s
+        self._tokens = max(1.0, per_s)
+        self._at: float | None = None
+
+    @classmethod
+    def of(cls, account: str, per_s: float) -> "RateLimiter":
+        """The one limiter of an account in this process; the slowest rate that was asked for holds."""
+        limiter = cls._shared.setdefault(account, cls(per_s))
+        limiter.per_s = min(limiter.per_s, per_s)
+        return limiter
+
+    def take(self, clock: Clock) -> None:
+        """Wait until a call is allowed."""
+        now = clock.now()
+        if self._at is not None:
+            self._tokens = min(max(1.0, self.per_s), self._tokens + max(0.0, now - self._at) * self.per_s)
+        self._at = now
+        if self._tokens < 1:
+            wait_s = (1 - self._tokens) / self.per_s
+            clock.sleep(wait_s)
+            self._tokens, self._at = 1.0, clock.now()
+        self._tokens -= 1

@@ -1,0 +1,133 @@
+"""What a caller gets back: counts in the circuit's own terms, and where they come from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from qcaan.circuits.gates import FloatArray
+from qcaan.execution.counts import BitArray, Counts, IntArray
+from qcaan.execution.store import Call, Store, Submission
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The shots of one circuit with one theta. Bits are those of the circuit's `measured` qubits, in that order."""
+
+    data: Counts
+    origin: "Origin" = field(repr=False)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Bitstring -> count, the first measured qubit leftmost, in rising order."""
+        return self.data.to_dict()
+
+    @property
+    def shots(self) -> int:
+        """Number of shots."""
+        return self.data.shots
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """Frequencies, float64 (2**m,), indexed by the bitstring as a binary number."""
+        return self.data.frequencies()
+
+    def bits(self) -> BitArray:
+        """Uint8 (shots, m), a column a measured qubit; rows are sorted, their order is not the order of the shots."""
+        return self.data.bits()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Run, tag, item, and for each part: device, target digest, native circuit digest, key, job id, versions."""
+        return self.origin.describe(self.data)
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where shots come from: the call, and the place in each submission; described only when somebody asks."""
+
+    store: Store
+    call: Call
+    item: int
+    parts: Sequence[tuple[Submission, int]]
+    replayed: bool
+
+    def describe(self, data: Counts) -> dict[str, Any]:
+        """As JSON-ready values."""
+        submissions = [
+            {
+                "key": s.key,
+                "job_id": s.job_id,
+                "attempt": s.attempt,
+                "shots": s.shots,
+                "place": place,
+                "backend": s.backend,
+                "device": s.device,
+                "target": s.target,
+                "circuit": self.store.batch(s.id)[place].digest,
+                "usd": s.usd,
+                "versions": json.loads(s.versions or "{}"),
+            }
+            for s, place in self.parts
+        ]
+        return {
+            "run": self.call.run,
+            "tag": self.call.tag,
+            "item": self.item,
+            "backend": submissions[0]["backend"],
+            "device": submissions[0]["device"],
+            "target": submissions[0]["target"],
+            "seed": self.call.seed,
+            "shots": data.shots,
+            "replayed": self.replayed,
+            "reconstructed": data.reconstructed,
+            "submissions": submissions,
+        }
+
+
+def logical(counts: Counts, flips: int, measured: Sequence[int]) -> Counts:
+    """Counts of all qubits as a device read them -> the true outcomes of the measured qubits, in that order.
+
+    `flips`: the readout flips as a binary number, qubit 0 the most significant bit.
+    """
+    everything = tuple(measured) == tuple(range(counts.n_qubits))
+    if everything and not flips:
+        return counts
+    true = counts.outcomes ^ flips
+    if everything:
+        order = np.argsort(true)
+        return Counts(counts.n_qubits, true[order], counts.counts[order], counts.reconstructed)
+    chosen = _select(true, measured, counts.n_qubits)
+    outcomes, where = np.unique(chosen, return_inverse=True)
+    merged = np.zeros(len(outcomes), np.int64)
+    np.add.at(merged, where, counts.counts)
+    return Counts(len(measured), outcomes, merged, counts.reconstructed)
+
+
+def logical_probabilities(probabilities: FloatArray, flips: int, measured: Sequence[int]) -> FloatArray:
+    """Probabilities of all qubits as a device reads them -> of the true outcomes of the measured qubits, (2**m,)."""
+    n_qubits = probabilities.size.bit_length() - 1
+    true = probabilities[np.arange(probabilities.size) ^ flips] if flips else probabilities
+    if tuple(measured) == tuple(range(n_qubits)):
+        return true
+    tensor = true.reshape([2] * n_qubits)
+    rest = tuple(q for q in range(n_qubits) if q not in measured)
+    left = [q for q in range(n_qubits) if q in measured]
+    tensor = tensor.sum(axis=rest).transpose([left.index(q) for q in measured])
+    return np.ascontiguousarray(tensor).reshape(-1)
+
+
+def merged(parts: Sequence[Counts]) -> Counts:
+    """The sum of counts of one circuit."""
+    return reduce(add, parts)
+
+
+def _select(outcomes: IntArray, measured: Sequence[int], n_qubits: int) -> IntArray:
+    chosen = np.zeros_like(outcomes)
+    for qubit in measured:
+        chosen = (chosen << 1) | ((outcomes >> (n_qubits - 1 - qubit)) & 1)
+    return chosen

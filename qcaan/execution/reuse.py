@@ -1,0 +1,65 @@
+"""Shots of other runs that may serve again: an index over the store, filled when it is asked for.
+
+Why lazily: only the policy "reuse" needs to find shots by circuit, and nobody else should pay for an index.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy import exists, insert, select
+
+from qcaan.circuits.native import NativeCircuit
+from qcaan.execution.backend import Target
+from qcaan.execution.counts import IntArray
+from qcaan.execution.schema import calls, pool, reused, submissions
+from qcaan.execution.store import Reuse, Store
+
+
+def shot_key(circuit: NativeCircuit, target: Target) -> bytes:
+    """SHA-256 of what makes shots exchangeable: circuit, device, calibration, mitigation, encoding."""
+    facts = (circuit.digest, target.name, target.device, target.calibration, target.mitigation, str(target.encoder))
+    return hashlib.sha256("\n".join(facts).encode()).digest()
+
+
+def find_reusable(
+    store: Store, run: str, target: Target, circuits: Sequence[NativeCircuit], flips: IntArray, missing: IntArray
+) -> list[Reuse]:
+    """Recorded shots for circuits that still miss some; `missing` int64 (k,) is reduced by what was found.
+
+    Shots of this run, and those it has used already, are left out.
+    """
+    _index(store)
+    taken: set[tuple[int, int]] = set()
+    out: list[Reuse] = []
+    used = exists().where(reused.c.run == run, reused.c.submission == pool.c.submission, reused.c.place == pool.c.place)
+    query = (
+        select(pool.c.submission, pool.c.place, pool.c.shots)
+        .join(submissions, submissions.c.id == pool.c.submission)
+        .join(calls, calls.c.id == submissions.c.call)
+        .where(calls.c.run != run, ~used)
+        .order_by(pool.c.submission, pool.c.place)
+    )
+    for item, circuit in enumerate(circuits):
+        for row in store.rows(query.where(pool.c.circuit == shot_key(circuit, target))):
+            spot = (row.submission, row.place)
+            if spot not in taken and row.shots <= missing[item]:
+                taken.add(spot)
+                missing[item] -= row.shots
+                out.append(Reuse(*spot, item, int(flips[item])))
+    return out
+
+
+def _index(store: Store) -> None:
+    """Add finished submissions that the index does not hold yet."""
+    indexed = exists().where(pool.c.submission == submissions.c.id)
+    new = store.rows(select(submissions.c.id).where(submissions.c.state == "done", ~indexed))
+    for (number,) in new:
+        s = store.submission(number)
+        target = store.target(s.target)
+        rows = [
+            {"submission": number, "place": place, "circuit": shot_key(circuit, target), "shots": s.shots}
+            for place, circuit in enumerate(store.batch(number))
+            if place not in s.failures
+        ]
+        with store.write() as connection:
+            connection.execute(insert(pool), rows)

@@ -1,0 +1,387 @@
+"""Circuits in, shots out: the one path by which anything is run.
+
+look up -> compile -> plan -> reserve and journal -> submit -> poll -> reply -> counts, each durable before the next.
+
+A call of `Runner.run` is named by its run and its tag. Asked again under the same name, it returns the shots that it
+recorded, whatever happened in between: that is how a training run that died goes on as if nothing had happened. The
+keys of its submissions, and with them a simulator's random numbers, derive from the root seed, the run, the tag, the
+submission's position in the plan and the attempt, and from nothing else.
+
+Shots are random variables, so the policy says when recorded ones may be used: "fresh" (every tag of a run has shots of
+its own), "replay" (recorded shots only, no device), "reuse" (shots that other runs recorded for the same circuit,
+device and calibration may serve, each once a run).
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from qcaan.circuits.circuit import Basis, Circuit, Theta
+from qcaan.circuits.gates import FloatArray
+from qcaan.circuits.native import NativeCircuit
+from qcaan.errors import CircuitError, ConfigError, ReplayMissError, StoreError
+from qcaan.execution.backend import Backend, Simulator, Target
+from qcaan.execution.budget import Budget
+from qcaan.execution.counts import Counts, Failed, IntArray
+from qcaan.execution.courier import Courier, Progress, Terms
+from qcaan.execution.planner import plan, price_usd
+from qcaan.execution.policy import Clock, Patience
+from qcaan.execution.registry import open_backend
+from qcaan.execution.request import Ask, Compiler, Request
+from qcaan.execution.result import Origin, Result, logical, logical_probabilities, merged
+from qcaan.execution.reuse import find_reusable
+from qcaan.execution.store import OPEN, Call, Draft, Reuse, Store, Submission
+
+Policy = Literal["fresh", "replay", "reuse"]
+
+
+class Runner:
+    """Runs circuits on one backend and records every shot in a store.
+
+    `run` names the run in the store, `seed` is its root seed. `backend` may be None under policy "replay". `budget` is
+    needed for a QPU. `refresh` makes the backend anew when credentials have expired; `report` is told the progress.
+
+    Raises:
+        ConfigError: an unknown policy, no backend, or a QPU without a budget or without a store that lasts.
+    """
+
+    def __init__(
+        self,
+        backend: Backend | None,
+        *,
+        store: Store,
+        run: str,
+        seed: int,
+        policy: Policy = "fresh",
+        budget: Budget | None = None,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
+        refresh: Callable[[], Backend] | None = None,
+        report: Callable[[Progress], None] | None = None,
+    ) -> None:
+        if policy not in ("fresh", "replay", "reuse"):
+            raise ConfigError(f"store.policy is '{policy}'; use fresh, replay or reuse")
+        if policy != "replay":
+            _check_backend(backend, store, budget)
+        self.backend = backend
+        self.store = store
+        self.run_name = run
+        self.seed = seed
+        self.policy = policy
+        self.budget = budget
+        self._patience = patience or Patience()
+        self._clock = clock or Clock()
+        self._refresh = refresh
+        self._report = report
+        self._compiler = Compiler()
+
+    def run(self, requests: Sequence[Request], *, tag: str) -> list[list[Result]]:
+        """Results of each request, one a row of its theta.
+
+        `tag` names this call within the run and must be the same when the run is resumed.
+
+        Raises:
+            CircuitError, TargetError: a request cannot be run; nothing was sent.
+            ReplayMissError: policy "replay", and this call was not recorded, or not completely.
+            StoreError: the tag was used for other requests, or the store fails.
+            BudgetError: the price does not fit under the cap; nothing was sent.
+            DetachedError: jobs are still queued or running; call again to go on.
+            BackendError, UnknownFateError: see `qcaan.errors`; what did succeed is recorded.
+        """
+        asks = [self._compiler.check(request) for request in requests]
+        digest = _digest(asks)
+        needed = _shots_needed(asks)
+        call = self._recorded(tag, digest)
+        if call is not None and (results := self._assemble(call, asks, needed, {}, replayed=True)) is not None:
+            return results
+        if self.policy == "replay":
+            raise ReplayMissError(f"run '{self.run_name}' has no complete record of '{tag}' in {self.store.name}")
+        assert self.backend is not None
+        with self.store.lock(self.run_name, tag, self._patience.lock_s):
+            call = self._recorded(tag, digest)  # another process may have finished it meanwhile
+            call, batches = self._plan(call, asks, needed, tag, digest)
+            courier = self._courier(self.backend, tag)
+            call = courier.deliver(call, batches)
+            self.backend = courier.backend
+        results = self._assemble(call, asks, needed, courier.counts, replayed=False)
+        if results is None:
+            raise StoreError(f"'{tag}' of run '{self.run_name}' is not complete after all its submissions are over")
+        return results
+
+    def probabilities(self, requests: Sequence[Request]) -> list[FloatArray]:
+        """Exact probabilities of each request, float64 (B, 2**m) over its measured qubits; nothing is stored.
+
+        Raises:
+            ConfigError: the backend does not give exact probabilities.
+        """
+        backend = self.backend
+        if not isinstance(backend, Simulator) or not backend.target.exact:
+            name = backend.target.name if backend else "none"
+            raise ConfigError(f"backend '{name}' does not give exact probabilities; use shots, or an exact simulator")
+        asks = [self._compiler.check(request) for request in requests]
+        compiled = [self._compiler.compile(ask, backend.target) for ask in asks]
+        rows = iter(backend.probabilities([circuit for circuits, _ in compiled for circuit in circuits]))
+        out = []
+        for ask, (circuits, flips) in zip(asks, compiled, strict=True):
+            measured = ask.circuit.measured
+            p = [
+                logical_probabilities(next(rows), int(flip), measured) for _, flip in zip(circuits, flips, strict=True)
+            ]
+            out.append(np.array(p).reshape(len(circuits), 2 ** len(measured)))
+        return out
+
+    def tag_of(self, requests: Sequence[Request]) -> str:
+        """A tag that names these requests by their content, for callers without a step to name."""
+        return _digest([self._compiler.check(request) for request in requests])
+
+    # Before anything is sent
+
+    def _recorded(self, tag: str, digest: str) -> Call | None:
+        call = self.store.call(self.run_name, tag)
+        if call is not None and call.digest != digest:
+            raise StoreError(
+                f"run '{self.run_name}' recorded other circuits, angles or shots under '{tag}': the configuration or "
+                "the code changed since; use another run name"
+            )
+        if call is not None and call.seed != str(self.seed):
+            raise StoreError(f"run '{self.run_name}' was recorded with seed {call.seed}, not {self.seed}")
+        return call
+
+    def _plan(
+        self, call: Call | None, asks: list[Ask], needed: IntArray, tag: str, digest: str
+    ) -> tuple[Call, Mapping[int, Sequence[NativeCircuit]]]:
+        """Plan and record what the journal does not cover yet."""
+        assert self.backend is not None
+        target = self.backend.target
+        missing = needed.copy()
+        if call is not None:
+            call = self._leave_other_devices(call, target)
+            missing -= _covered(call, self.store.reuses(call.id), self.store, target, len(needed))
+            if not missing.any():
+                return call, {}
+        compiled = [self._compiler.compile(ask, target) for ask in asks]
+        circuits = [circuit for many, _ in compiled for circuit in many]
+        flips = np.concatenate([flip for _, flip in compiled])
+        reuse: list[Reuse] = []
+        if self.policy == "reuse":
+            reuse = find_reusable(self.store, self.run_name, target, circuits, flips, missing)
+        parcels = plan([circuit.program for circuit in circuits], missing.tolist(), target)
+        first = 1 + max((s.position for s in call.submissions), default=-1) if call else 0
+        key = self._keys(tag)
+        drafts = [
+            Draft(
+                position=first + place,
+                attempt=0,
+                key=key(first + place, 0),
+                circuits=[circuits[item] for item in parcel.items],
+                items=parcel.items,
+                flips=flips[parcel.items],
+                shots=parcel.shots,
+                usd_high=price_usd(target, parcel.shots, len(parcel.items)),
+            )
+            for place, parcel in enumerate(parcels)
+        ]
+        requests = json.dumps([ask.facts for ask in asks], separators=(",", ":"))
+        made = self.store.plan(
+            target,
+            drafts,
+            call=call,
+            new=(self.run_name, tag, digest, requests, str(self.seed)),
+            reuse=reuse,
+            budget=self._budget_name(),
+            cap_usd=self.budget.cap_usd if self.budget else None,
+            versions=_versions(),
+        )
+        new = made.submissions[len(made.submissions) - len(drafts) :]
+        return made, {s.id: draft.circuits for s, draft in zip(new, drafts, strict=True)}
+
+    def _leave_other_devices(self, call: Call, target: Target) -> Call:
+        """A run may move to another device; what was paid for there must be brought home or given up first."""
+        elsewhere = [
+            s for s in call.submissions if s.state in OPEN and (s.backend, s.device) != (target.name, target.device)
+        ]
+        if paid := [s for s in elsewhere if s.usd_high > 0]:
+            raise StoreError(
+                f"'{call.tag}' of run '{call.run}' has {len(paid)} submission(s) at {paid[0].device} that are not "
+                "over; resume on that device, or cancel or release them"
+            )
+        for s in elsewhere:
+            self.store.over(s.id, "released", f"the run moved to {target.device}", 0.0)
+        if not elsewhere:
+            return call
+        moved = self.store.call(call.run, call.tag)
+        assert moved is not None
+        return moved
+
+    # Keys, names, versions
+
+    def _keys(self, tag: str) -> Callable[[int, int], str]:
+        """(position, attempt) -> key, 64 hex characters.
+
+        A simulator's key holds nothing but names, so that the same run gives the same shots on any machine. Any other
+        device must not take a new store's submission for one that it has seen: there, keys hold the store's identity.
+        """
+        assert self.backend is not None
+        place = "" if self.backend.target.seedable else self.store.identity
+        return lambda position, attempt: submission_key(self.seed, self.run_name, tag, position, attempt, place)
+
+    def _courier(self, backend: Backend, tag: str) -> Courier:
+        terms = Terms(
+            key=self._keys(tag),
+            budget=self._budget_name(),
+            cap_usd=self.budget.cap_usd if self.budget else None,
+            versions=_versions(),
+        )
+        return Courier(backend, self.store, terms, self._patience, self._clock, self._refresh, self._report)
+
+    def _budget_name(self) -> str:
+        return (self.budget.name if self.budget else "") or f"run {self.run_name}"
+
+    # After
+
+    def _assemble(
+        self,
+        call: Call,
+        asks: list[Ask],
+        needed: IntArray,
+        at_hand: Mapping[int, list[Counts | Failed]],
+        *,
+        replayed: bool,
+    ) -> list[list[Result]] | None:
+        """The results, if every circuit has all its shots."""
+        measured = [ask.circuit.measured for ask in asks for _ in ask.theta]
+        counts: list[list[Counts]] = [[] for _ in needed]
+        parts: list[list[tuple[Submission, int]]] = [[] for _ in needed]
+        for s in call.submissions:
+            if s.state != "done":
+                continue
+            found = at_hand.get(s.id) or self.store.counts(s.id)
+            items, flips = s.where
+            for place, (item, flip, got) in enumerate(zip(items.tolist(), flips.tolist(), found, strict=True)):
+                if isinstance(got, Counts):
+                    counts[item].append(logical(got, flip, measured[item]))
+                    parts[item].append((s, place))
+        if _short(counts, needed):
+            for r in self.store.reuses(call.id):
+                got = self.store.counts(r.submission)[r.place]
+                assert isinstance(got, Counts)
+                counts[r.item].append(logical(got, r.flips, measured[r.item]))
+                parts[r.item].append((self.store.submission(r.submission), r.place))
+            if _short(counts, needed):
+                return None
+        results: list[list[Result]] = []
+        item = 0
+        for ask in asks:
+            results.append([])
+            for _ in ask.theta:
+                origin = Origin(self.store, call, item, parts[item], replayed)
+                results[-1].append(Result(merged(counts[item]), origin))
+                item += 1
+        return results
+
+
+def run(
+    circuits: Sequence[Circuit],
+    backend: str | Backend,
+    *,
+    shots: int = 1000,
+    basis: Basis | Sequence[Basis] = "Z",
+    theta: Sequence[float] | Sequence[Sequence[float]] | FloatArray | None = None,
+    seed: int = 1,
+    store: Store | str | Path | None = None,
+    budget: Budget | None = None,
+) -> list[Result]:
+    """Run each circuit once and return one result a circuit.
+
+    `basis` is one basis for all circuits, or a list of one a circuit. `theta` is one float64 (n_params,) a circuit, or
+    one vector for all of them; circuits without parameters need none. Without a store, the shots end with the results.
+    With one, the same call with the same seed gives the recorded shots; another seed gives new ones.
+
+    Raises:
+        CircuitError, ConfigError, TargetError: the input cannot be run; nothing was sent.
+        See `Runner.run` for the rest.
+    """
+    circuits = list(circuits)
+    n = len(circuits)
+    bases: Sequence[Any] = [basis] * n if _is_one_basis(basis) else _per_circuit(basis, n, "basis")
+    thetas: Sequence[Any] = (
+        [()] * n if theta is None else [theta] * n if np.ndim(theta[0]) == 0 else _per_circuit(theta, n, "theta")
+    )
+    requests = [
+        Request(circuit, shots, one_theta, one_basis)
+        for circuit, one_theta, one_basis in zip(circuits, thetas, bases, strict=True)
+    ]
+    device = open_backend(backend) if isinstance(backend, str) else backend
+    held = store if isinstance(store, Store) else Store.open(store)
+    runner = Runner(device, store=held, run=f"run seed {seed}", seed=seed, budget=budget)
+    if wrong := next((r for r in requests if np.ndim(r.theta) > 1), None):
+        raise CircuitError(f"theta has shape {np.shape(wrong.theta)}; give one vector a circuit, or use a Runner")
+    return [results[0] for results in runner.run(requests, tag=runner.tag_of(requests))]
+
+
+def submission_key(seed: int, run: str, tag: str, position: int, attempt: int, place: str = "") -> str:
+    """SHA-256 (hex) of a submission's name; `place` is the identity of the store for devices that make new shots."""
+    return hashlib.sha256(json.dumps([seed, run, tag, position, attempt, place]).encode()).hexdigest()
+
+
+def _per_circuit(values: Any, n: int, name: str) -> list[Any]:  # noqa: ANN401 - angles, vectors or bases
+    if len(values) != n:
+        raise CircuitError(f"{name}: {len(values)} entries for {n} circuits; give one for all, or one a circuit")
+    return list(values)
+
+
+def _is_one_basis(basis: Basis | Sequence[Basis]) -> bool:
+    return isinstance(basis, str) or all(isinstance(angle, int | float | np.number | Theta) for angle in basis)
+
+
+def _check_backend(backend: Backend | None, store: Store, budget: Budget | None) -> None:
+    if backend is None:
+        raise ConfigError("a backend is needed, except under the policy 'replay'")
+    if backend.target.kind != "qpu":
+        return
+    name = backend.target.name
+    if budget is None:
+        raise ConfigError(f"backend '{name}' is a QPU and costs money: set budget.cap_usd")
+    if not store.durable:
+        raise ConfigError(f"backend '{name}' is a QPU: its shots need a store that lasts; set store.url to a file")
+
+
+def _digest(asks: Sequence[Ask]) -> str:
+    return hashlib.sha256("\n".join(ask.digest for ask in asks).encode()).hexdigest()
+
+
+def _shots_needed(asks: Sequence[Ask]) -> IntArray:
+    return np.array([ask.shots for ask in asks for _ in ask.theta], np.int64)
+
+
+def _short(counts: Sequence[Sequence[Counts]], needed: IntArray) -> bool:
+    return any(sum(c.shots for c in many) != shots for many, shots in zip(counts, needed.tolist(), strict=True))
+
+
+def _covered(call: Call, reuses: Sequence[Reuse], store: Store, target: Target, n_items: int) -> IntArray:
+    """Shots of each circuit that are recorded, or that a submission on this device is responsible for, (n_items,)."""
+    covered = np.zeros(n_items, np.int64)
+    for r in reuses:
+        covered[r.item] += store.submission(r.submission).shots
+    latest: dict[tuple[int, int], tuple[Submission, int]] = {}
+    for s in call.submissions:  # by position, then attempt: a later attempt takes over what it holds
+        for place, item in enumerate(s.where[0].tolist()):
+            latest[s.position, item] = (s, place)
+    for (_, item), (s, place) in latest.items():
+        here = (s.backend, s.device) == (target.name, target.device) and s.state != "released"
+        if here or (s.state == "done" and place not in s.failures):
+            covered[item] += s.shots
+    return covered
+
+
+@cache
+def _versions() -> str:
+    packages = ("qcaan", "numpy", "sqlalchemy")
+    return json.dumps({"python": platform.python_version()} | {package: version(package) for package in packages})

@@ -1,0 +1,174 @@
+"""The tables of the store, and engines that open it.
+
+Why one row a submission and not one a circuit: a submission is what is paid for, journaled and replied to, and a batch
+of 200 circuits must not cost 200 inserts. A row's `places` say which circuits of the call it holds, so the ledger
+(run, tag, item) -> shots is the rows themselves; `reused` adds the shots that were recorded by other runs.
+
+Why blobs have a table of their own: they are written once and never changed, while a submission's row changes state
+four times. Why not `WITHOUT ROWID`: it triples the space. Why SQLite with WAL and synchronous=FULL: a commit is on
+the disk when it returns, several processes may read and write, and there is nothing to install.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import (
+    URL,
+    Column,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    StaticPool,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+
+from qcaan.errors import ConfigError
+
+VERSION = 1
+"""Raised when the tables change."""
+
+metadata = MetaData()
+
+facts = Table("facts", metadata, Column("name", String, primary_key=True), Column("value", Text, nullable=False))
+
+targets = Table("targets", metadata, Column("digest", String, primary_key=True), Column("facts", Text, nullable=False))
+
+programs = Table(
+    "programs", metadata, Column("digest", String, primary_key=True), Column("gates", Text, nullable=False)
+)
+
+budgets = Table("budgets", metadata, Column("name", String, primary_key=True), Column("cap_usd", Float, nullable=False))
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("tag", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("requests", Text, nullable=False),
+    Column("seed", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("run", "tag"),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("call", ForeignKey("calls.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("key", String, nullable=False, unique=True),
+    Column("state", String, nullable=False, index=True),
+    Column("backend", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("target", ForeignKey("targets.digest"), nullable=False),
+    Column("shots", Integer, nullable=False),
+    Column("n_circuits", Integer, nullable=False),
+    Column("places", LargeBinary, nullable=False),
+    Column("payload_digest", String, nullable=False),
+    Column("budget", String, nullable=False, index=True),
+    Column("usd_high", Float, nullable=False),
+    Column("usd", Float),
+    Column("job_id", String, index=True),
+    Column("reason", Text, nullable=False),
+    Column("failures", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("sent_at", Float),
+    Column("done_at", Float),
+    UniqueConstraint("call", "position", "attempt"),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("submission", ForeignKey("submissions.id"), primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+reused = Table(
+    "reused",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("submission", ForeignKey("submissions.id"), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("call", ForeignKey("calls.id"), nullable=False, index=True),
+    Column("item", Integer, nullable=False),
+    Column("flips", Integer, nullable=False),
+)
+
+pool = Table(
+    "pool",
+    metadata,
+    Column("submission", ForeignKey("submissions.id"), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("circuit", LargeBinary, nullable=False, index=True),
+    Column("shots", Integer, nullable=False),
+)
+
+
+def store_url(where: str | Path | None) -> URL:
+    """The database's URL: a path is a SQLite file, None and ":memory:" are a store that ends with the process.
+
+    Raises:
+        ConfigError: neither a path nor a URL of SQLite or PostgreSQL.
+    """
+    if where is None or str(where) == ":memory:":
+        return URL.create("sqlite")
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except ArgumentError as error:
+        raise ConfigError("store: this is neither a path nor a database URL") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(f"store: '{url.drivername}' is not supported; use a path, sqlite:/// or postgresql://")
+    return url
+
+
+def open_engine(url: URL, busy_s: float) -> Engine:
+    """An engine whose write transactions begin by taking SQLite's write lock, waiting for it up to `busy_s`.
+
+    Raises:
+        ConfigError: the driver of the database is not installed.
+    """
+    try:
+        if url.get_backend_name() != "sqlite":
+            return create_engine(url, pool_pre_ping=True)
+        memory = url.database in (None, "", ":memory:")
+        options = {"poolclass": StaticPool} if memory else {}
+        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": busy_s}, **options)
+    except ImportError as error:
+        raise ConfigError(f"store: {error}; pip install 'qcaan[postgres]'") from error
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _record: object) -> None:
+        connection.isolation_level = None  # the sqlite3 module would begin transactions by its own rules
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,470 @@
+"""The journal, the shots and the ledger, in one database.
+
+Each verb below is one transaction: when it returns, its step is on the disk. The steps of a submission are
+
+    plan -> sending -> sent (job id) -> replied (raw reply) -> decoded (counts)      or failed / cancelled / released
+
+`plan` writes all submissions of a call at once, with the budget's reservation, so a call is planned completely or not
+at all, and a resumed run continues the plan that it finds instead of making another one. `sending` is written only for
+devices that cannot recognise a key: it tells a submission that may have reached the device from one that never left.
+
+Why a lock beside the database: two processes that resume the same call must not both send it. The operating system (or
+PostgreSQL) drops the lock when its holder dies, whatever killed it, so there is no lease to expire and no clock to
+trust.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from sqlalchemy import BindParameter, Connection, Engine, Row, Select, Update, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from qcaan.circuits.native import NativeCircuit, NativeProgram
+from qcaan.errors import BudgetError, StoreError
+from qcaan.execution import payload
+from qcaan.execution.backend import Target
+from qcaan.execution.counts import Counts, Failed, IntArray, unpack
+from qcaan.execution.locks import call_lock
+from qcaan.execution.schema import (
+    VERSION,
+    blobs,
+    budgets,
+    calls,
+    facts,
+    metadata,
+    open_engine,
+    programs,
+    reused,
+    store_url,
+    submissions,
+    targets,
+)
+
+OPEN = ("planned", "sending", "sent", "replied")
+"""States of a submission that is not over yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A submission to be planned. `items` int64 (k,): each circuit's place in the call; `flips` int64 (k,)."""
+
+    position: int
+    attempt: int
+    key: str
+    circuits: Sequence[NativeCircuit]
+    items: IntArray
+    flips: IntArray
+    shots: int
+    usd_high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A row of the journal. `failures`: place in the batch -> reason, of circuits that the provider did not run."""
+
+    id: int
+    call: int
+    position: int
+    attempt: int
+    key: str
+    state: str
+    backend: str
+    device: str
+    kind: str
+    target: str
+    shots: int
+    n_circuits: int
+    places: bytes
+    payload_digest: str
+    budget: str
+    usd_high: float
+    usd: float | None
+    job_id: str | None
+    reason: str
+    failures: dict[int, str]
+    versions: str
+    created_at: float
+    sent_at: float | None
+    done_at: float | None
+
+    @cached_property
+    def where(self) -> tuple[IntArray, IntArray]:
+        """For each circuit its number in the call and its readout flips as a binary number, int64 (k,) each."""
+        return payload.decode_places(self.places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A recorded `Runner.run`: what was asked, and its submissions by position and attempt."""
+
+    id: int
+    run: str
+    tag: str
+    digest: str
+    requests: str
+    seed: str
+    submissions: list[Submission]
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Shots that another run recorded, used by `item` of this call."""
+
+    submission: int
+    place: int
+    item: int
+    flips: int
+
+
+_CALL = select(calls).where(calls.c.run == bindparam("run"), calls.c.tag == bindparam("tag"))
+_SUBMISSIONS_OF = (
+    select(submissions)
+    .where(submissions.c.call == bindparam("call"))
+    .order_by(submissions.c.position, submissions.c.attempt)
+)
+_BLOB = select(blobs.c.data).where(blobs.c.submission == bindparam("submission"), blobs.c.kind == bindparam("kind"))
+_COUNTS_OF = select(blobs.c.kind, blobs.c.data).where(
+    blobs.c.submission == bindparam("submission"), blobs.c.kind.in_(["counts", "reply"])
+)
+_HELD = select(func.sum(func.coalesce(submissions.c.usd, submissions.c.usd_high))).where(
+    submissions.c.budget == bindparam("budget")
+)
+_INSERT_CALL, _INSERT_SUBMISSION, _INSERT_BLOB = insert(calls), insert(submissions), insert(blobs)
+_UPDATES: dict[tuple[str, ...], Update] = {}
+
+
+class Store:
+    """A database of submissions and shots. Open one with `Store.open`; several processes may share it.
+
+    Raises (every method):
+        StoreError: the database is unreachable, full, damaged, or locked for longer than `busy_s`.
+    """
+
+    def __init__(self, engine: Engine, busy_s: float, clock: Callable[[], float] = time.time) -> None:
+        self.engine = engine
+        self.busy_s = busy_s
+        self.clock = clock
+        self._reading = engine.execution_options(reading=True)
+        self._insert_new = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert
+        self._targets: set[str] = set()
+        self._programs: dict[str, NativeProgram] = {}
+
+    @classmethod
+    def open(cls, where: str | Path | None = None, *, busy_s: float = 30.0) -> Self:
+        """The store at a path (SQLite), a URL (SQLite, PostgreSQL), or in memory (None or ":memory:").
+
+        Raises:
+            ConfigError: not a path or a supported URL.
+            StoreError: the database cannot be opened, or was written by another version.
+        """
+        url = store_url(where)
+        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+            try:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"the store {url.database} cannot be made: {error}") from error
+        store = cls(open_engine(url, busy_s), busy_s)
+        store._prepare()
+        return store
+
+    @property
+    def name(self) -> str:
+        """The URL, without a password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @property
+    def durable(self) -> bool:
+        """Whether the store outlives its process."""
+        return self.engine.dialect.name != "sqlite" or self.engine.url.database not in (None, "", ":memory:")
+
+    def close(self) -> None:
+        """Close the connections; a store in memory is gone."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def lock(self, run: str, tag: str, wait_s: float) -> AbstractContextManager[None]:
+        """Holds a call for one process; waits up to `wait_s` for another one, then StoreError."""
+        return call_lock(self.engine, self.durable, f"{run}\n{tag}", wait_s)
+
+    @property
+    def identity(self) -> str:
+        """A random name of this store: keys of devices that make new shots for every key contain it."""
+        with self._read() as connection:
+            return str(connection.execute(select(facts.c.value).where(facts.c.name == "identity")).scalar_one())
+
+    # Reading
+
+    def call(self, run: str, tag: str) -> Call | None:
+        """The recorded call of this run and tag, if any."""
+        with self._read() as connection:
+            row = connection.execute(_CALL, {"run": run, "tag": tag}).one_or_none()
+            if row is None:
+                return None
+            rows = connection.execute(_SUBMISSIONS_OF, {"call": row.id}).all()
+        return _call(row, [_submission(r) for r in rows])
+
+    def submission(self, number: int) -> Submission:
+        """One row of the journal."""
+        with self._read() as connection:
+            return _submission(connection.execute(select(submissions).where(submissions.c.id == number)).one())
+
+    def reuses(self, call: int) -> list[Reuse]:
+        """Shots of other runs that this call uses."""
+        query = select(reused.c.submission, reused.c.place, reused.c.item, reused.c.flips).where(reused.c.call == call)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(reused.c.submission, reused.c.place))
+            return [Reuse(*row) for row in rows]
+
+    def target(self, digest: str) -> Target:
+        """A recorded target."""
+        with self._read() as connection:
+            return Target.from_json(
+                connection.execute(select(targets.c.facts).where(targets.c.digest == digest)).scalar_one()
+            )
+
+    def batch(self, submission: int) -> list[NativeCircuit]:
+        """The circuits of a submission."""
+        data = self.blob(submission, "payload")
+        if data is None:
+            raise StoreError(f"{self.name}: submission {submission} has no payload")
+        missing = set(payload.program_digests(data)) - set(self._programs)
+        if missing:
+            with self._read() as connection:
+                rows = connection.execute(select(programs).where(programs.c.digest.in_(missing))).all()
+            self._programs |= {row.digest: payload.program_from_text(row.gates) for row in rows}
+        return payload.decode(data, self._programs)
+
+    def counts(self, submission: int) -> list[Counts | Failed]:
+        """The decoded counts of a submission, one entry a circuit."""
+        with self._read() as connection:
+            found = {row.kind: row.data for row in connection.execute(_COUNTS_OF, {"submission": submission})}
+        data = found.get("counts", found.get("reply"))
+        if data is None:
+            raise StoreError(f"{self.name}: submission {submission} has no counts")
+        return unpack(data)
+
+    def blob(self, submission: int, kind: str) -> bytes | None:
+        """The payload, reply or counts of a submission, as it was written."""
+        with self._read() as connection:
+            data = connection.execute(_BLOB, {"submission": submission, "kind": kind}).scalar_one_or_none()
+        return None if data is None else bytes(data)
+
+    def rows(self, query: Select) -> Sequence[Row]:  # type: ignore[type-arg]  # any shape of row
+        """The rows of a query, in one reading transaction."""
+        with self._read() as connection:
+            return connection.execute(query).all()
+
+    # The journal
+
+    def plan(
+        self,
+        target: Target,
+        drafts: Sequence[Draft],
+        *,
+        call: Call | None,
+        new: tuple[str, str, str, str, str] | None = None,
+        reuse: Sequence[Reuse] = (),
+        budget: str = "",
+        cap_usd: float | None = None,
+        versions: str = "",
+    ) -> Call:
+        """Record drafts and reserve their high price, all or nothing.
+
+        Makes the call `new` (run, tag, digest, requests, seed) if there is none yet.
+
+        Raises:
+            BudgetError: the reservation does not fit under the cap; nothing was recorded.
+        """
+        now = self.clock()
+        used = {id(c.program): c.program for draft in drafts for c in draft.circuits}
+        unknown = {p.digest: p for p in used.values() if p.digest not in self._programs}
+        with self.write() as connection:
+            if cap_usd is not None:
+                self._reserve(connection, budget, cap_usd, sum(draft.usd_high for draft in drafts))
+            self._remember(connection, target, unknown)
+            if call is None:
+                assert new is not None
+                values = dict(zip(("run", "tag", "digest", "requests", "seed"), new, strict=True))
+                identity = connection.execute(_INSERT_CALL, values | {"created_at": now}).inserted_primary_key
+                assert identity is not None
+                call = Call(id=int(identity[0]), submissions=[], **values)
+            if reuse:
+                rows = [vars(r) | {"run": call.run, "call": call.id} for r in reuse]
+                connection.execute(insert(reused), rows)
+            made = [self._insert(connection, call.id, target, d, budget, versions, now) for d in drafts]
+        self._targets.add(target.digest)
+        self._programs |= unknown
+        return replace(call, submissions=[*call.submissions, *made])
+
+    def sending(self, submission: int) -> None:
+        """The submission may reach the device from now on."""
+        self._set(submission, state="sending", sent_at=self.clock())
+
+    def unsent(self, submission: int) -> None:
+        """The device surely refused the submission: it never happened."""
+        self._set(submission, state="planned")
+
+    def sent(self, submission: int, job_id: str) -> None:
+        """The device accepted the submission under this job id."""
+        self._set(submission, state="sent", job_id=job_id, sent_at=self.clock())
+
+    def replied(self, submission: int, job_id: str, reply: bytes) -> None:
+        """The raw reply of this job; a reply that replaces an unreadable one is kept instead of it."""
+        with self.write() as connection:
+            self._put(connection, submission, "reply", reply)
+            values = {"state": "replied", "job_id": job_id}
+            connection.execute(_update(*values), values | {"of": submission})
+
+    def decoded(self, submission: int, counts: bytes | None, failures: dict[int, str], usd: float) -> None:
+        """The packed counts (None: the reply is already in this form) and the price to pay: the submission is over."""
+        with self.write() as connection:
+            if counts is not None:
+                self._put(connection, submission, "counts", counts)
+            values = {"state": "done", "failures": json.dumps(failures) if failures else "", "usd": usd}
+            connection.execute(_update(*values, "done_at"), values | {"of": submission, "done_at": self.clock()})
+
+    def over(self, submission: int, state: str, reason: str, usd: float) -> None:
+        """The submission ended without counts: "failed", "cancelled", or "released" (a person or a move gave it up)."""
+        self._set(submission, state=state, reason=reason, usd=usd, done_at=self.clock())
+
+    # Inside
+
+    def _prepare(self) -> None:
+        with self.write() as connection:
+            metadata.create_all(connection)
+            rows = [{"name": "version", "value": str(VERSION)}, {"name": "identity", "value": uuid4().hex}]
+            connection.execute(self._insert_new(facts).on_conflict_do_nothing(), rows)
+            found = connection.execute(select(facts.c.value).where(facts.c.name == "version")).scalar_one()
+        if found != str(VERSION):
+            raise StoreError(f"{self.name} was written by another version of qcaan (tables {found}, here {VERSION})")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that takes the write lock first; durable when the block ends."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise self._translate(error) from error
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._reading.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: SQLAlchemyError) -> StoreError:
+        cause = str(getattr(error, "orig", None) or error).strip()
+        remedy = ""
+        if "locked" in cause:
+            remedy = f"; another process held it for more than {self.busy_s:g} s; try again"
+        elif "full" in cause or "No space" in cause:
+            remedy = "; make room, then resume: what was recorded is intact"
+        return StoreError(f"the store {self.name}: {cause}{remedy}")
+
+    def _set(self, submission: int, **values: object) -> None:
+        with self.write() as connection:
+            connection.execute(_update(*values), values | {"of": submission})
+
+    def _put(self, connection: Connection, submission: int, kind: str, data: bytes) -> None:
+        statement = self._insert_new(blobs)
+        statement = statement.on_conflict_do_update(
+            index_elements=["submission", "kind"], set_={"data": statement.excluded.data}
+        )
+        connection.execute(statement, {"submission": submission, "kind": kind, "data": data})
+
+    def _reserve(self, connection: Connection, budget: str, cap_usd: float, usd: float) -> None:
+        row = {"name": budget, "cap_usd": cap_usd}
+        connection.execute(self._insert_new(budgets).on_conflict_do_nothing(), row)
+        # The row is locked (SQLite: the whole store is), so that two processes cannot both see room for their own.
+        connection.execute(select(budgets).where(budgets.c.name == budget).with_for_update())
+        connection.execute(update(budgets).where(budgets.c.name == budget).values(cap_usd=cap_usd))
+        held = float(connection.execute(_HELD, {"budget": budget}).scalar_one() or 0.0)
+        if held + usd > cap_usd + 1e-9:
+            raise BudgetError(
+                f"budget '{budget}': {usd:.2f} USD more would make {held + usd:.2f} of {cap_usd:.2f} USD; nothing was "
+                "sent; raise budget.cap_usd to go on"
+            )
+
+    def _remember(self, connection: Connection, target: Target, unknown: dict[str, NativeProgram]) -> None:
+        if target.digest not in self._targets:
+            row = {"digest": target.digest, "facts": target.to_json()}
+            connection.execute(self._insert_new(targets).on_conflict_do_nothing(), row)
+        if unknown:
+            rows = [{"digest": digest, "gates": payload.program_text(p)} for digest, p in unknown.items()]
+            connection.execute(self._insert_new(programs).on_conflict_do_nothing(), rows)
+
+    def _insert(
+        self, connection: Connection, call: int, target: Target, draft: Draft, budget: str, versions: str, now: float
+    ) -> Submission:
+        values: dict[str, object] = {
+            "call": call,
+            "position": draft.position,
+            "attempt": draft.attempt,
+            "key": draft.key,
+            "state": "planned",
+            "backend": target.name,
+            "device": target.device,
+            "kind": target.kind,
+            "target": target.digest,
+            "shots": draft.shots,
+            "n_circuits": len(draft.circuits),
+            "places": payload.encode_places(draft.items, draft.flips),
+            "payload_digest": payload.digest(draft.circuits, draft.shots),
+            "budget": budget,
+            "usd_high": draft.usd_high,
+            "usd": None,
+            "job_id": None,
+            "reason": "",
+            "failures": "",
+            "versions": versions,
+            "created_at": now,
+            "sent_at": None,
+            "done_at": None,
+        }
+        identity = connection.execute(_INSERT_SUBMISSION, values).inserted_primary_key
+        assert identity is not None
+        data = payload.encode(draft.circuits)
+        connection.execute(_INSERT_BLOB, {"submission": int(identity[0]), "kind": "payload", "data": data})
+        return Submission(id=int(identity[0]), **values | {"failures": {}})  # type: ignore[arg-type]
+
+
+def _call(row: Row, found: list[Submission]) -> Call:  # type: ignore[type-arg]
+    return Call(
+        id=row.id,
+        run=row.run,
+        tag=row.tag,
+        digest=row.digest,
+        requests=row.requests,
+        seed=row.seed,
+        submissions=found,
+    )
+
+
+def _submission(row: Row) -> Submission:  # type: ignore[type-arg]
+    values = dict(row._mapping)
+    failures = {int(k): v for k, v in json.loads(values["failures"] or "{}").items()}
+    return Submission(**values | {"failures": failures})
+
+
+def _update(*columns: str) -> Update:
+    """A prepared update of these columns of the submission `of`: building a statement costs more than running it."""
+    if columns not in _UPDATES:
+        values: dict[str, BindParameter[object]] = {column: bindparam(column) for column in columns}
+        _UPDATES[columns] = update(submissions).where(submissions.c.id == bindparam("of")).values(values)
+    return _UPDATES[columns]
