@@ -12,6 +12,7 @@ from qcaan.circuits.circuit import Basis, Circuit, check_theta
 from qcaan.circuits.compiler.binder import Binder
 from qcaan.circuits.compiler.lower import lower
 from qcaan.circuits.compiler.network import Network
+from qcaan.circuits.compiler.simplify import simplified
 from qcaan.circuits.compiler.wires import wires
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeCircuit, NativeName, NativeProgram, NativeTarget
@@ -98,6 +99,7 @@ def _compile(circuit: Circuit, target: NativeTarget, native: NativeName) -> Temp
             f"qubits {pair[0]} and {pair[1]} are entangled, but target '{target.name}' does not connect them; "
             "place the circuit on connected qubits"
         )
+    network = simplified(network)
     binder = Binder(network, wires(network, native), native)
     return Template(binder.program, circuit.n_params, circuit.measured, binder)
 

@@ -6,14 +6,14 @@ about Z on every wire, which becomes the phases of all pulses and events behind 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qcaan.circuits.compiler import su2
 from qcaan.circuits.compiler.network import Affine, Network
-from qcaan.circuits.compiler.wires import Wire, groups
+from qcaan.circuits.compiler.su2 import unit
+from qcaan.circuits.compiler.wires import Kind, Wire, groups, image, image_of_z, preimage, preimage_of_z
 from qcaan.circuits.gates import ComplexArray, FloatArray
 from qcaan.circuits.native import NativeGate, NativeName, NativeProgram
 
@@ -75,12 +75,23 @@ class Gaps:
         return a, b
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """Where the angles of one native gate come from."""
+def _levels(plan: Sequence[Wire], base: IntArray) -> list[tuple[Kind, bool, IntArray]]:
+    """The directions to compute, grouped by formula so that each level needs only those before it.
 
-    source: str
-    row: int
+    A level is (kind, perpendicular, groups); a group is numbered like the gap before it.
+    """
+    found: dict[tuple[int, Kind, bool], list[int]] = {}
+    for start, wire in zip(base.tolist(), plan, strict=False):
+        kinds = [d.kind for d in wire.directions]
+        level = [0] * len(kinds)
+        for g in range(len(kinds)):
+            level[g] = level[g - 1] + 1 if kinds[g] == "forward" else 0
+        for g in reversed(range(len(kinds))):
+            level[g] = level[g + 1] + 1 if kinds[g] == "backward" else level[g]
+        for g, direction in enumerate(wire.directions):
+            if direction.kind != "fixed":
+                found.setdefault((level[g], direction.kind, direction.perpendicular), []).append(start + g)
+    return [(kind, perpendicular, np.array(at)) for (_, kind, perpendicular), at in sorted(found.items())]
 
 
 def wrap(angles: FloatArray) -> FloatArray:
@@ -112,7 +123,7 @@ class Binder:
             ],
             dtype=np.int64,
         ).reshape(-1, 2)
-        self._directions = [(self._base[i] + g, d) for i, w in enumerate(plan) for g, d in enumerate(w.directions)]
+        self._levels = _levels(plan, self._base) if self._ms else []
         self._emit(network, native, membership)
 
     def _emit(self, network: Network, native: NativeName, membership: Sequence[tuple[int, int]]) -> None:
@@ -157,12 +168,13 @@ class Binder:
         a, b = self._gaps(columns)
         self._fold(a, b, halves)
         if self._ms:
+            self._turn(a, b)
             self._change_axis(a, b)
         arg_a, arg_b = np.angle(a), np.angle(b)
         polar = 2 * np.arctan2(np.abs(b), np.abs(a))
         arg_sum = np.where(self._is_first[:, None], 0.0, arg_a + arg_b)  # a first rotation about Z does nothing to |0>
         one, two = (self._costs == 1)[:, None], (self._costs == 2)[:, None]
-        total = np.where(self._is_first[:, None], arg_b - arg_a, -2 * arg_a)
+        total = np.where(self._is_first[:, None], np.where(one | two, arg_b - arg_a, 0.0), -2 * arg_a)
         total = total + np.where(two, polar, 0.0)
         before = np.cumsum(total, axis=0) - total
         before -= before[self._base[:-1]][self._wire]
@@ -191,9 +203,31 @@ class Binder:
         a *= turn
         b *= turn
 
+    def _turn(self, a: ComplexArray, b: ComplexArray) -> None:
+        """Move the rotation about its direction from before each group to behind it."""
+        e = np.ones(a.shape, dtype=np.complex128)
+        for kind, perpendicular, at in self._levels:
+            gap = at + (kind in ("in", "backward"))
+            u = np.stack([a[gap], b[gap]], axis=-1)
+            if kind == "out":
+                w = image_of_z(u)
+            elif kind == "in":
+                w = preimage_of_z(u)
+            else:
+                w = image(u, e[at - 1]) if kind == "forward" else preimage(u, e[at + 1])
+            e[at] = unit(w) * (1j if perpendicular else 1)
+        half = np.exp(0.5j * np.angle(e))
+        inner = ~self._is_last
+        a[inner] *= half[inner]
+        b[inner] *= half[inner].conj()
+        outer = np.flatnonzero(~self._is_first)
+        turn = half[outer - 1].conj()
+        a[outer] *= turn
+        b[outer] *= turn
+
     def _change_axis(self, a: ComplexArray, b: ComplexArray) -> None:
-        """Gaps between Z x Z events -> gaps between X x X events, with the groups' directions moved."""
+        """Gaps between Z x Z events -> gaps between X x X events."""
         left = ~self._is_last
-        a[left], b[left] = (a[left] - b[left]) * _ROOT, (a[left] + b[left]) * _ROOT
+        a[left], b[left] = (a[left] + b[left]) * _ROOT, (b[left] - a[left]) * _ROOT
         right = ~self._is_first
-        a[right], b[right] = (a[right] + b[right].conj()) * _ROOT, (b[right] - a[right].conj()) * _ROOT
+        a[right], b[right] = (a[right] - b[right].conj()) * _ROOT, (b[right] + a[right].conj()) * _ROOT

@@ -118,7 +118,12 @@ class Network:
 
     def __post_init__(self) -> None:
         if not self.gaps:
-            self.gaps = [[self.constant(su2.IDENTITY)] for _ in range(self.n_qubits)]
+            self.gaps = [[self.constant_one] for _ in range(self.n_qubits)]
+
+    @property
+    def constant_one(self) -> Local:
+        """The identity as a Local of this network: the product of no parts."""
+        return Local((), np.broadcast_to(su2.IDENTITY, (len(self.thetas), 2)))
 
     def constant(self, u: ComplexArray) -> Local:
         """`u` as a Local of this network."""
@@ -136,7 +141,7 @@ class Network:
         """Put an event at the end."""
         self.events.append(Event(qubits, angle))
         for q in qubits:
-            self.gaps[q].append(self.constant(su2.IDENTITY))
+            self.gaps[q].append(self.constant_one)
 
 
 def _joined(first: Parts, later: Parts) -> Parts:
@@ -159,7 +164,7 @@ def _push(out: list[ComplexArray | Affine], part: ComplexArray | Affine) -> None
             out.append(part)
     elif out and not isinstance(out[-1], Affine):
         _push(out, su2.multiply(part, out.pop()))
-    elif not np.abs(np.abs(part[0]) - 1) < TOLERANCE or abs(part[0].imag) > TOLERANCE:
+    elif max(abs(part[1]), abs(part[0].imag)) > TOLERANCE:
         out.append(part)
 
 
