@@ -88,9 +88,12 @@ def test_fid_is_symmetric_and_zero_on_itself(seed: int) -> None:
 
 def test_inception_score_agrees_with_torchmetrics() -> None:
     classes = probabilities(0, 500)
-    peer = InceptionScore(feature=Passing(), splits=1)
+    with pytest.warns(UserWarning, match="save all extracted features"):
+        peer = InceptionScore(feature=Passing(), splits=1)
     peer.update(torch.tensor(np.log(classes)))
-    assert metrics.inception_score(classes, uniform(500)) == pytest.approx(float(peer.compute()[0]), rel=1e-6)
+    with pytest.warns(UserWarning, match="degrees of freedom"):  # the deviation of its single split
+        score = float(peer.compute()[0])
+    assert metrics.inception_score(classes, uniform(500)) == pytest.approx(score, rel=1e-6)
 
 
 def test_inception_score_bounds() -> None:
@@ -165,15 +168,26 @@ def test_real_images_score_as_real(mnist: Images, classifier: Classifier) -> Non
     result = evaluate(mnist.test, mnist, classifier)
     assert 9.2 < result.inception_score < 10
     assert 0 < result.inception_score_std < 0.3
-    assert result.fid < 30
+    assert result.fid < 70  # of 1500 images against 1500; the distance shrinks with their number
     assert result.precision > 0.85
-    assert result.coverage > 0.85
+    assert result.coverage > 0.6
     assert 0.7 < result.density < 1.2
     assert result.distinct_images == result.n_images == 1500
     assert result.effective_support == pytest.approx(1500)
     assert not result.exact
     share = np.bincount(mnist.test_labels, minlength=10) / 1500
     assert np.allclose(result.class_balance, share, atol=0.01)
+
+
+def test_the_card_tells_what_real_data_gets(classifier: Classifier) -> None:
+    whole = load()
+    result = evaluate(whole.test, whole, classifier)
+    assert result.inception_score == pytest.approx(classifier.real["inception_score"], abs=0.01)
+    assert result.fid == pytest.approx(classifier.real["fid"], rel=0.02)
+    assert result.coverage == pytest.approx(classifier.real["coverage"], abs=0.005)
+    # Two independent samples of one distribution: close to 1 by construction, and the score cannot pass its 10 classes.
+    assert result.coverage > 0.93
+    assert 9.7 < result.inception_score < 10
 
 
 def test_noise_scores_as_noise(mnist: Images, classifier: Classifier) -> None:
