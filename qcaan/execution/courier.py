@@ -8,12 +8,17 @@ they are brought home first, then the error is raised. Only a refusal that would
 device that is offline) stops new ones from being sent.
 """
 
+import hashlib
+import json
 import logging
+import math
+import platform
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TypeVar
+from functools import cache, partial
+from importlib.metadata import version
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -34,11 +39,12 @@ from qcaan.errors import (
     UnknownFateError,
     UnknownJobError,
 )
-from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator
+from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator, Target
+from qcaan.execution.budget import Budget
 from qcaan.execution.counts import Counts, Failed, IntArray, pack
 from qcaan.execution.planner import price_usd
 from qcaan.execution.policy import Clock, Patience, RateLimiter, retry
-from qcaan.execution.store import OPEN, Call, Draft, Store, Submission
+from qcaan.execution.store import FINISHED, OPEN, Call, Draft, Store, Submission
 
 T = TypeVar("T")
 log = logging.getLogger("qcaan.execution")
@@ -72,13 +78,34 @@ class _Flight:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a new attempt is made under."""
+    """What submissions of a call are made under: their keys, the budget they are paid from, the versions at work."""
 
     key: Callable[[int, int], str]
-    """(position, attempt) -> key."""
+    """(position, attempt) -> key, 64 hex characters."""
     budget: str
-    cap_usd: float | None
+    cap_usd: float
     versions: str
+
+    @classmethod
+    def of(cls, store: Store, target: Target, run: str, tag: str, seed: int | str, budget: Budget) -> Self:
+        """The terms of a call.
+
+        A simulator's key holds nothing but names, so that the same run gives the same shots on any machine. Any other
+        device must not take a new store's submission for one that it has seen: there, keys hold the store's identity.
+        """
+        place = "" if target.seedable else store.identity
+
+        def key(position: int, attempt: int) -> str:
+            names = [str(seed), run, tag, position, attempt, place]
+            return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+        return cls(key=key, budget=budget.name or f"run {run}", cap_usd=budget.cap_usd, versions=_versions())
+
+
+@cache
+def _versions() -> str:
+    packages = ("qcaan", "numpy", "sqlalchemy")
+    return json.dumps({"python": platform.python_version()} | {package: version(package) for package in packages})
 
 
 class Courier:
@@ -133,7 +160,7 @@ class Courier:
             elif s.state == "sent":
                 assert s.job_id is not None
                 flights[s.id] = self._flight(s, s.job_id)
-            elif s.state in ("failed", "cancelled") or s.failures:
+            elif s.state in ("failed", "cancelled", "partial"):
                 self._settle(s, partial(self._try_again, s), waiting)
         while waiting or flights:
             while waiting and not self._halted and len(flights) < self._patience.max_in_flight:
@@ -336,7 +363,9 @@ class Courier:
         usd = price_usd(self.backend.target, s.shots, len(items) - len(failures)) if len(failures) < len(items) else 0.0
         self._store.decoded(s.id, packed, failures, usd)
         self.counts[s.id] = items
-        changed = self._changed(replace(s, state="done", failures=failures, usd=usd, job_id=job_id))
+        changed = self._changed(
+            replace(s, state="partial" if failures else "done", failures=failures, usd=usd, job_id=job_id)
+        )
         return self._try_again(changed) if failures else None
 
     def _try_again(self, s: Submission) -> Submission | None:
@@ -345,7 +374,7 @@ class Courier:
             return None
         if s.state == "cancelled":
             raise JobFailedError(f"job {s.job_id or s.key} was cancelled; release the submission to run it again")
-        places = np.array(sorted(s.failures) if s.state == "done" else range(s.n_circuits), np.int64)
+        places = np.array(sorted(s.failures) if s.state == "partial" else range(s.n_circuits), np.int64)
         reasons = [s.failures.get(int(p), s.reason) for p in places]
         items, flips = (column[places] for column in s.where)
         before = self._reasons_before(s)
@@ -466,9 +495,9 @@ class Courier:
                 running=running,
                 queued=len(flights) - running + len(waiting),
                 queue_position=min(positions, default=None),
-                shots=sum(s.shots * (s.n_circuits - len(s.failures)) for s in done if s.state == "done"),
+                shots=sum(s.shots * (s.n_circuits - len(s.failures)) for s in done if s.state in FINISHED),
                 usd=sum(s.usd or 0.0 for s in done),
-                cap_usd=self._terms.cap_usd,
+                cap_usd=None if math.isinf(self._terms.cap_usd) else self._terms.cap_usd,
             )
         )
 

@@ -12,7 +12,7 @@ from qcaan.circuits.native import NativeCircuit
 from qcaan.execution.backend import Target
 from qcaan.execution.counts import IntArray
 from qcaan.execution.schema import calls, pool, reused, submissions
-from qcaan.execution.store import Reuse, Store
+from qcaan.execution.store import FINISHED, Reuse, Store
 
 
 def shot_key(circuit: NativeCircuit, target: Target) -> bytes:
@@ -52,7 +52,7 @@ def find_reusable(
 def _index(store: Store) -> None:
     """Add finished submissions that the index does not hold yet."""
     indexed = exists().where(pool.c.submission == submissions.c.id)
-    new = store.rows(select(submissions.c.id).where(submissions.c.state == "done", ~indexed))
+    new = store.rows(select(submissions.c.id).where(submissions.c.state.in_(FINISHED), ~indexed))
     for (number,) in new:
         s = store.submission(number)
         target = store.target(s.target)

@@ -14,10 +14,8 @@ device and calibration may serve, each once a run).
 
 import hashlib
 import json
-import platform
+import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +35,9 @@ from qcaan.execution.registry import open_backend
 from qcaan.execution.request import Ask, Compiler, Request
 from qcaan.execution.result import Origin, Result, logical, logical_probabilities, merged
 from qcaan.execution.reuse import find_reusable
-from qcaan.execution.store import OPEN, Call, Draft, Reuse, Store, Submission
+from qcaan.execution.store import FINISHED, OPEN, Call, Draft, Reuse, Store, Submission
+
+__all__ = ["Policy", "Request", "Result", "Runner", "run"]
 
 Policy = Literal["fresh", "replay", "reuse"]
 
@@ -107,7 +107,9 @@ class Runner:
         with self.store.lock(self.run_name, tag, self._patience.lock_s):
             call = self._recorded(tag, digest)  # another process may have finished it meanwhile
             call, batches = self._plan(call, asks, needed, tag, digest)
-            courier = self._courier(self.backend, tag)
+            courier = Courier(
+                self.backend, self.store, self._terms(tag), self._patience, self._clock, self._refresh, self._report
+            )
             call = courier.deliver(call, batches)
             self.backend = courier.backend
         results = self._assemble(call, asks, needed, courier.counts, replayed=False)
@@ -174,12 +176,12 @@ class Runner:
             reuse = find_reusable(self.store, self.run_name, target, circuits, flips, missing)
         parcels = plan([circuit.program for circuit in circuits], missing.tolist(), target)
         first = 1 + max((s.position for s in call.submissions), default=-1) if call else 0
-        key = self._keys(tag)
+        terms = self._terms(tag)
         drafts = [
             Draft(
                 position=first + place,
                 attempt=0,
-                key=key(first + place, 0),
+                key=terms.key(first + place, 0),
                 circuits=[circuits[item] for item in parcel.items],
                 items=parcel.items,
                 flips=flips[parcel.items],
@@ -195,9 +197,9 @@ class Runner:
             call=call,
             new=(self.run_name, tag, digest, requests, str(self.seed)),
             reuse=reuse,
-            budget=self._budget_name(),
-            cap_usd=self.budget.cap_usd if self.budget else None,
-            versions=_versions(),
+            budget=terms.budget,
+            cap_usd=terms.cap_usd,
+            versions=terms.versions,
         )
         new = made.submissions[len(made.submissions) - len(drafts) :]
         return made, {s.id: draft.circuits for s, draft in zip(new, drafts, strict=True)}
@@ -220,29 +222,10 @@ class Runner:
         assert moved is not None
         return moved
 
-    # Keys, names, versions
-
-    def _keys(self, tag: str) -> Callable[[int, int], str]:
-        """(position, attempt) -> key, 64 hex characters.
-
-        A simulator's key holds nothing but names, so that the same run gives the same shots on any machine. Any other
-        device must not take a new store's submission for one that it has seen: there, keys hold the store's identity.
-        """
+    def _terms(self, tag: str) -> Terms:
         assert self.backend is not None
-        place = "" if self.backend.target.seedable else self.store.identity
-        return lambda position, attempt: submission_key(self.seed, self.run_name, tag, position, attempt, place)
-
-    def _courier(self, backend: Backend, tag: str) -> Courier:
-        terms = Terms(
-            key=self._keys(tag),
-            budget=self._budget_name(),
-            cap_usd=self.budget.cap_usd if self.budget else None,
-            versions=_versions(),
-        )
-        return Courier(backend, self.store, terms, self._patience, self._clock, self._refresh, self._report)
-
-    def _budget_name(self) -> str:
-        return (self.budget.name if self.budget else "") or f"run {self.run_name}"
+        budget = self.budget or Budget(math.inf)
+        return Terms.of(self.store, self.backend.target, self.run_name, tag, self.seed, budget)
 
     # After
 
@@ -260,7 +243,7 @@ class Runner:
         counts: list[list[Counts]] = [[] for _ in needed]
         parts: list[list[tuple[Submission, int]]] = [[] for _ in needed]
         for s in call.submissions:
-            if s.state != "done":
+            if s.state not in FINISHED:
                 continue
             found = at_hand.get(s.id) or self.store.counts(s.id)
             items, flips = s.where
@@ -326,11 +309,6 @@ def run(
     return [results[0] for results in runner.run(requests, tag=runner.tag_of(requests))]
 
 
-def submission_key(seed: int, run: str, tag: str, position: int, attempt: int, place: str = "") -> str:
-    """SHA-256 (hex) of a submission's name; `place` is the identity of the store for devices that make new shots."""
-    return hashlib.sha256(json.dumps([seed, run, tag, position, attempt, place]).encode()).hexdigest()
-
-
 def _per_circuit(values: Any, n: int, name: str) -> list[Any]:  # noqa: ANN401 - angles, vectors or bases
     if len(values) != n:
         raise CircuitError(f"{name}: {len(values)} entries for {n} circuits; give one for all, or one a circuit")
@@ -375,13 +353,7 @@ def _covered(call: Call, reuses: Sequence[Reuse], store: Store, target: Target, 
         for place, item in enumerate(s.where[0].tolist()):
             latest[s.position, item] = (s, place)
     for (_, item), (s, place) in latest.items():
-        here = (s.backend, s.device) == (target.name, target.device) and s.state != "released"
-        if here or (s.state == "done" and place not in s.failures):
+        in_charge = (s.backend, s.device) == (target.name, target.device) and s.state not in ("released", "done")
+        if in_charge or (s.state in FINISHED and place not in s.failures):
             covered[item] += s.shots
     return covered
-
-
-@cache
-def _versions() -> str:
-    packages = ("qcaan", "numpy", "sqlalchemy")
-    return json.dumps({"python": platform.python_version()} | {package: version(package) for package in packages})

@@ -14,6 +14,7 @@ trust.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -28,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from qcaan.circuits.native import NativeCircuit, NativeProgram
-from qcaan.errors import BudgetError, StoreError
+from qcaan.errors import BudgetError, ConfigError, StoreError
 from qcaan.execution import payload
 from qcaan.execution.backend import Target
 from qcaan.execution.counts import Counts, Failed, IntArray, unpack
@@ -50,6 +51,8 @@ from qcaan.execution.schema import (
 
 OPEN = ("planned", "sending", "sent", "replied")
 """States of a submission that is not over yet."""
+FINISHED = ("done", "partial")
+"""States of a submission that has counts; "partial": for circuits that failed, a new attempt is due."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +224,30 @@ class Store:
         with self._read() as connection:
             return _submission(connection.execute(select(submissions).where(submissions.c.id == number)).one())
 
+    def by_key(self, key: str) -> Submission:
+        """The submission with this key.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        with self._read() as connection:
+            row = connection.execute(select(submissions).where(submissions.c.key == key)).one_or_none()
+        if row is None:
+            raise ConfigError(f"{self.name} has no submission with the key {key}")
+        return _submission(row)
+
+    def name_of(self, call: int) -> tuple[str, str]:
+        """Run and tag of a call."""
+        with self._read() as connection:
+            row = connection.execute(select(calls.c.run, calls.c.tag).where(calls.c.id == call)).one()
+        return row.run, row.tag
+
+    def cap_usd(self, budget: str) -> float:
+        """The cap that was last set for a budget; infinity if none was."""
+        with self._read() as connection:
+            cap = connection.execute(select(budgets.c.cap_usd).where(budgets.c.name == budget)).scalar_one_or_none()
+        return math.inf if cap is None else float(cap)
+
     def reuses(self, call: int) -> list[Reuse]:
         """Shots of other runs that this call uses."""
         query = select(reused.c.submission, reused.c.place, reused.c.item, reused.c.flips).where(reused.c.call == call)
@@ -278,7 +305,7 @@ class Store:
         new: tuple[str, str, str, str, str] | None = None,
         reuse: Sequence[Reuse] = (),
         budget: str = "",
-        cap_usd: float | None = None,
+        cap_usd: float = math.inf,
         versions: str = "",
     ) -> Call:
         """Record drafts and reserve their high price, all or nothing.
@@ -292,7 +319,7 @@ class Store:
         used = {id(c.program): c.program for draft in drafts for c in draft.circuits}
         unknown = {p.digest: p for p in used.values() if p.digest not in self._programs}
         with self.write() as connection:
-            if cap_usd is not None:
+            if cap_usd < math.inf:
                 self._reserve(connection, budget, cap_usd, sum(draft.usd_high for draft in drafts))
             self._remember(connection, target, unknown)
             if call is None:
@@ -333,8 +360,16 @@ class Store:
         with self.write() as connection:
             if counts is not None:
                 self._put(connection, submission, "counts", counts)
-            values = {"state": "done", "failures": json.dumps(failures) if failures else "", "usd": usd}
+            values = {
+                "state": "partial" if failures else "done",
+                "failures": json.dumps(failures) if failures else "",
+                "usd": usd,
+            }
             connection.execute(_update(*values, "done_at"), values | {"of": submission, "done_at": self.clock()})
+
+    def settled(self, submission: int) -> None:
+        """A partial submission's failures are given up: nobody is to try them again as they are."""
+        self._set(submission, state="done")
 
     def over(self, submission: int, state: str, reason: str, usd: float) -> None:
         """The submission ended without counts: "failed", "cancelled", or "released" (a person or a move gave it up)."""

@@ -1,0 +1,364 @@
+"""What a person does with recorded submissions: look, bring home, cancel, count the money, decode again, remove.
+
+Every function takes a store; the ones that ask a device take the backend too. Nothing here sends a new submission,
+except `attach`, which goes on with what a run had planned.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, func, select
+
+from qcaan.errors import ConfigError, IntegrityError, QcaanError, TransientError
+from qcaan.execution import payload
+from qcaan.execution.backend import Backend, JobStatus, Target
+from qcaan.execution.budget import Budget
+from qcaan.execution.counts import Counts, Failed, pack
+from qcaan.execution.courier import Courier, Progress, Terms
+from qcaan.execution.planner import plan, price_usd
+from qcaan.execution.policy import Clock, Patience, retry
+from qcaan.execution.request import Compiler, Request
+from qcaan.execution.schema import blobs, calls, pool, reused, submissions
+from qcaan.execution.store import FINISHED, OPEN, Store, Submission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A submission as a person sees it. Times are seconds since 1970."""
+
+    run: str
+    tag: str
+    key: str
+    job_id: str | None
+    state: str
+    backend: str
+    device: str
+    attempt: int
+    shots: int
+    n_circuits: int
+    usd_high: float
+    usd: float | None
+    reason: str
+    created_at: float
+    sent_at: float | None
+    done_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a run spent on a device, and what is reserved for submissions that are not over."""
+
+    run: str
+    device: str
+    n_submissions: int
+    shots: int
+    usd: float
+    usd_reserved: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What requests would take. `usd_high`: every circuit is run as often as patience allows, and paid for each time."""
+
+    n_submissions: int
+    n_circuits: int
+    shots: int
+    usd_low: float
+    usd_high: float
+    expected_s: float | None
+    """From the turnaround that the store recorded on this device; None if it has none."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """How `attach` left a call: complete if `error` is None."""
+
+    run: str
+    tag: str
+    error: QcaanError | None
+
+
+def list_jobs(store: Store, *, run: str | None = None, only_open: bool = False) -> list[Job]:
+    """Submissions, oldest first."""
+    columns = [calls.c.run, calls.c.tag, *(submissions.c[name] for name in list(Job.__dataclass_fields__)[2:])]
+    query = _of_run(select(*columns).join(calls, calls.c.id == submissions.c.call), run).order_by(submissions.c.id)
+    if only_open:
+        query = query.where(submissions.c.state.in_(OPEN))
+    return [Job(**row._mapping) for row in store.rows(query)]
+
+
+def costs(store: Store, *, run: str | None = None) -> list[Cost]:
+    """Money by run and device."""
+    ran = submissions.c.shots * submissions.c.n_circuits
+    query = (
+        select(
+            calls.c.run,
+            submissions.c.device,
+            func.count().label("n_submissions"),
+            func.sum(ran).filter(submissions.c.state.in_(FINISHED)).label("shots"),
+            func.sum(submissions.c.usd).label("usd"),
+            func.sum(submissions.c.usd_high).filter(submissions.c.usd.is_(None)).label("usd_reserved"),
+        )
+        .join(calls, calls.c.id == submissions.c.call)
+        .group_by(calls.c.run, submissions.c.device)
+        .order_by(calls.c.run, submissions.c.device)
+    )
+    return [
+        Cost(
+            run=row.run,
+            device=row.device,
+            n_submissions=row.n_submissions,
+            shots=int(row.shots or 0),
+            usd=float(row.usd or 0),
+            usd_reserved=float(row.usd_reserved or 0),
+        )
+        for row in store.rows(_of_run(query, run))
+    ]
+
+
+def show(store: Store, run: str, tag: str) -> dict[str, Any]:
+    """Everything behind a tag: requests, submissions, native programs, raw replies, counts, target; JSON-ready.
+
+    Raises:
+        ConfigError: nothing was recorded under this run and tag.
+    """
+    call = store.call(run, tag)
+    if call is None:
+        raise ConfigError(f"nothing is recorded under run '{run}', tag '{tag}' in {store.name}")
+    return {
+        "run": run,
+        "tag": tag,
+        "seed": call.seed,
+        "requests": call.requests,
+        "submissions": [_shown(store, s) for s in call.submissions],
+        "reused": [asdict(r) | {"key": store.submission(r.submission).key} for r in store.reuses(call.id)],
+    }
+
+
+def attach(
+    store: Store,
+    backend: Backend,
+    *,
+    run: str | None = None,
+    patience: Patience | None = None,
+    clock: Clock | None = None,
+    refresh: Callable[[], Backend] | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> list[Attached]:
+    """Go on with every submission on this backend's device that is not over, whoever planned it.
+
+    The run that planned them finds their counts when it is resumed. A call that another process works on is left to it.
+    """
+    patience = patience or Patience()
+    query = (
+        select(calls.c.run, calls.c.tag)
+        .join(submissions, calls.c.id == submissions.c.call)
+        .where(submissions.c.state.in_(OPEN), submissions.c.device == backend.target.device)
+        .where(submissions.c.backend == backend.target.name)
+        .group_by(calls.c.id, calls.c.run, calls.c.tag)
+        .order_by(calls.c.id)
+    )
+    out = []
+    for name, tag in store.rows(_of_run(query, run)):
+        error = None
+        try:
+            with store.lock(name, tag, patience.lock_s):
+                call = store.call(name, tag)
+                assert call is not None
+                held = call.submissions[0].budget
+                budget = Budget(store.cap_usd(held), held)
+                terms = Terms.of(store, backend.target, name, tag, call.seed, budget)
+                courier = Courier(backend, store, terms, patience, clock or Clock(), refresh, report)
+                courier.deliver(call, {})
+                backend = courier.backend
+        except QcaanError as caught:
+            error = caught
+        out.append(Attached(name, tag, error))
+    return out
+
+
+def cancel(store: Store, backend: Backend, *, run: str | None = None, key: str | None = None) -> list[Job]:
+    """Cancel open submissions of a run, or the one with this key; return them as they are now.
+
+    What was not sent yet is cancelled at once; a job that ends before the provider cancels it keeps its shots, and
+    `attach` brings them home.
+    """
+    patience, clock = Patience(), Clock()
+    chosen = [job for job in list_jobs(store, run=run, only_open=True) if key in (None, job.key)]
+    chosen = [job for job in chosen if (job.backend, job.device) == (backend.target.name, backend.target.device)]
+    if key is not None and not chosen:
+        raise ConfigError(f"there is no open submission with the key {key} on {backend.target.device}")
+    for job in chosen:
+        with _held(store, job.key) as s:
+            if s.state == "planned":
+                store.over(s.id, "cancelled", "cancelled before it was sent", 0.0)
+            elif s.state == "sent" and s.job_id is not None:
+                _cancel_at_device(store, backend, s, s.job_id, patience, clock)
+    keys = {job.key for job in chosen}
+    return [job for job in list_jobs(store, run=run) if job.key in keys]
+
+
+def adopt(store: Store, key: str, job_id: str) -> None:
+    """A person found the job of an interrupted submission at the provider: `attach` brings it home.
+
+    Raises:
+        ConfigError: no submission with this key waits for its job.
+    """
+    with _held(store, key) as s:
+        if s.state not in ("planned", "sending"):
+            raise ConfigError(f"submission {key} is '{s.state}'; only one without a job can adopt job {job_id}")
+        store.sent(s.id, job_id)
+
+
+def release(store: Store, key: str) -> None:
+    """A person gives a submission up: when its run is resumed, what it held is planned and paid for again.
+
+    Raises:
+        ConfigError: the submission is done: its shots are paid for and good.
+    """
+    with _held(store, key) as s:
+        if s.state == "done":
+            raise ConfigError(f"submission {key} is done; its shots are recorded, there is nothing to release")
+        if s.state == "partial":
+            store.settled(s.id)
+        else:
+            spent = s.usd if s.usd is not None else (s.usd_high if s.job_id else 0.0)
+            store.over(s.id, "released", s.reason or "released by hand", spent)
+
+
+def redecode(store: Store, backend: Backend, *, run: str | None = None) -> list[str]:
+    """Decode every raw reply of this backend again, offline; return the keys whose counts changed.
+
+    Raises:
+        IntegrityError: a reply that used to be readable is not; nothing after it was touched.
+    """
+    query = (
+        select(submissions.c.key)
+        .join(calls, calls.c.id == submissions.c.call)
+        .where(submissions.c.state.in_(("replied", *FINISHED)), submissions.c.backend == backend.target.name)
+        .order_by(submissions.c.id)
+    )
+    changed = []
+    for (key,) in store.rows(_of_run(query, run)):
+        s = store.by_key(key)
+        reply = store.blob(s.id, "reply")
+        assert reply is not None
+        try:
+            items = backend.decode(reply, store.batch(s.id))
+        except IntegrityError as error:
+            error.add_note(f"submission {key}, job {s.job_id}")
+            raise
+        packed = pack(items)
+        if s.state == "replied" or items != store.counts(s.id):
+            failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
+            usd = price_usd(store.target(s.target), s.shots, len(items) - len(failures))
+            store.decoded(s.id, packed, failures, usd if s.usd is None else s.usd)
+            changed.append(key)
+    return changed
+
+
+def prune(store: Store, *, run: str) -> int:
+    """Remove what simulators recorded for a run; return the number of calls removed.
+
+    A call with anything on another device stays, and so does one whose shots another run uses.
+    """
+    foreign = select(submissions.c.call).where(submissions.c.kind != "simulator")
+    lent = select(submissions.c.call).join(reused, reused.c.submission == submissions.c.id)
+    gone = select(calls.c.id).where(calls.c.run == run, calls.c.id.not_in(foreign), calls.c.id.not_in(lent))
+    numbers = [row.id for row in store.rows(gone)]
+    rows = select(submissions.c.id).where(submissions.c.call.in_(numbers))
+    with store.write() as connection:
+        for table in (blobs, pool):
+            connection.execute(delete(table).where(table.c.submission.in_(rows)))
+        connection.execute(delete(reused).where(reused.c.call.in_(numbers)))
+        connection.execute(delete(submissions).where(submissions.c.call.in_(numbers)))
+        connection.execute(delete(calls).where(calls.c.id.in_(numbers)))
+    return len(numbers)
+
+
+def estimate(
+    requests: Sequence[Request], target: Target, *, patience: Patience | None = None, store: Store | None = None
+) -> Estimate:
+    """What `Runner.run(requests)` would submit and cost; nothing is sent.
+
+    Raises:
+        CircuitError, TargetError: the requests cannot be run.
+    """
+    patience = patience or Patience()
+    compiler = Compiler()
+    asks = [compiler.check(request) for request in requests]
+    compiled = [(ask, compiler.compile(ask, target)[0]) for ask in asks]
+    circuits = [circuit for _, many in compiled for circuit in many]
+    parcels = plan([c.program for c in circuits], [ask.shots for ask, many in compiled for _ in many], target)
+    low = sum(price_usd(target, parcel.shots, len(parcel.items)) for parcel in parcels)
+    turnaround_s = _turnaround_s(store, target) if store else None
+    rounds = -(-len(parcels) // patience.max_in_flight)
+    return Estimate(
+        n_submissions=len(parcels),
+        n_circuits=len(circuits),
+        shots=sum(parcel.shots * len(parcel.items) for parcel in parcels),
+        usd_low=low,
+        usd_high=low * patience.attempts,
+        expected_s=None if turnaround_s is None else turnaround_s * rounds,
+    )
+
+
+@contextmanager
+def _held(store: Store, key: str) -> Iterator[Submission]:
+    """The submission as it is while nobody else works on its call."""
+    with store.lock(*store.name_of(store.by_key(key).call), Patience().lock_s):
+        yield store.by_key(key)
+
+
+def _of_run(query: Select[Any], run: str | None) -> Select[Any]:
+    return query if run is None else query.where(calls.c.run == run)
+
+
+def _shown(store: Store, s: Submission) -> dict[str, Any]:
+    batch = store.batch(s.id)
+    reply = store.blob(s.id, "reply")
+    counts = store.counts(s.id) if s.state in FINISHED else []
+    items, flips = s.where
+    circuits = [
+        {
+            "item": int(item),
+            "flips": int(flip),
+            "digest": circuit.digest,
+            "program": payload.program_text(circuit.program),
+            "angles": circuit.angles.tolist(),
+        }
+        for item, flip, circuit in zip(items, flips, batch, strict=True)
+    ]
+    facts = {name: getattr(s, name) for name in Submission.__dataclass_fields__ if name not in ("places", "target")}
+    return facts | {
+        "target": store.target(s.target).to_json(),
+        "circuits": circuits,
+        "reply": None if reply is None else reply.decode("utf-8", "backslashreplace"),
+        "counts": [c.to_dict() if isinstance(c, Counts) else {"failed": c.reason} for c in counts],
+    }
+
+
+def _cancel_at_device(
+    store: Store, backend: Backend, s: Submission, job_id: str, patience: Patience, clock: Clock
+) -> None:
+    kinds: dict[type[Exception], float] = {TransientError: patience.download_s}
+    before = retry(lambda: backend.poll(job_id), kinds, patience, clock)
+    if before.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+        return
+    retry(lambda: backend.cancel(job_id), kinds, patience, clock)
+    after = retry(lambda: backend.poll(job_id), kinds, patience, clock)
+    if after.status is JobStatus.CANCELLED:
+        # A job that was running may be charged for the shots that it did: the high estimate stays committed.
+        usd = 0.0 if before.status is JobStatus.QUEUED else s.usd_high
+        store.over(s.id, "cancelled", after.reason or "cancelled by hand", usd)
+
+
+def _turnaround_s(store: Store, target: Target) -> float | None:
+    """Median time from sending to the end, on this device."""
+    query = select(submissions.c.done_at - submissions.c.sent_at).where(
+        submissions.c.device == target.device, submissions.c.state.in_(FINISHED), submissions.c.sent_at.is_not(None)
+    )
+    times = sorted(float(row[0]) for row in store.rows(query))
+    return times[len(times) // 2] if times else None
