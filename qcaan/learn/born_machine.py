@@ -1,0 +1,121 @@
+"""The quantum-circuit Born machine: a prior whose bits are measured from one circuit, in one basis or several.
+
+Each basis is a separate preparation of the same state and gives n_qubits bits. The prior over all bits is therefore the
+product of one distribution a basis: its loss is the sum of one term a basis, and it holds no correlation between them.
+
+Why a draw measures at most `shots` shots a basis: a device charges for each. A larger draw uses every shot again, in
+a new random order, and pairs the bases' shots anew; within each round of `shots` rows no shot is repeated.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from qcaan.circuits.gates import FloatArray
+from qcaan.errors import ConfigError, DataError
+from qcaan.execution.counts import BitArray, IntArray
+from qcaan.execution.runner import Request
+from qcaan.learn.ansatz import initial_theta, ion_trap_ansatz, measured_circuits
+from qcaan.learn.distributions import MAX_BITS, check_bits, histogram, joint, target_metrics
+from qcaan.learn.gradients import Objective, open_estimator
+from qcaan.learn.losses import open_loss
+from qcaan.learn.optimizers import Adam, Optimizer, SpallGains
+from qcaan.learn.prior import Arrays, Prior, PriorOptions, restored, stream
+
+
+class BornMachine(Prior):
+    """q(s_1 s_2 ...) = product over the bases of |<s_i| R_i |psi(theta)>|^2, measured through a runner.
+
+    `theta` is float64 (n_params,), radians: the ansatz's angles, then those of the trained bases. `circuits` are one a
+    basis. `entangle=False` leaves out the entangling gates.
+
+    Raises:
+        ConfigError: an option that the ansatz, the estimator or the backend cannot use; no runner.
+    """
+
+    def __init__(self, options: PriorOptions, *, entangle: bool = True) -> None:
+        if options.runner is None:
+            raise ConfigError("a Born machine runs circuits: give it a runner")
+        ansatz = ion_trap_ansatz(options.n_qubits, options.n_layers, options.topology, entangle)
+        self.circuits = measured_circuits(ansatz, options.bases)
+        self.n_bits = options.n_bits
+        self._options = options
+        self._runner = options.runner
+        self._estimator = open_estimator(options.gradient, options.runner, options.shots)
+        self._loss = open_loss(options.loss)
+        self.theta = initial_theta(self.circuits, options.seed)
+        self._optimizer = self._new_optimizer()
+
+    def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
+        """`updates` steps towards the target. `prior/loss` is the sum over the bases, in nats for the likelihood."""
+        bits = check_bits(target_bits, self.n_bits)
+        targets = tuple(histogram(part) for part in np.split(bits, len(self.circuits), axis=1))
+        objective = Objective(self.circuits, targets, self._loss)
+        if not self._options.warm_start:
+            self.theta = initial_theta(self.circuits, self._options.seed)
+            self._optimizer = self._new_optimizer()
+        self._optimizer.begin()
+        losses = []
+        shots = 0
+        for update in range(self._options.updates):
+            name = f"{tag}/{update}"
+            estimate = self._estimator.estimate(
+                objective,
+                self.theta,
+                tag=name,
+                iteration=self._optimizer.iteration,
+                rng=stream(self._options.seed, name),
+            )
+            self.theta = self._optimizer.step(self.theta, estimate)
+            losses.append(estimate.loss)
+            shots += estimate.shots
+        self.losses = tuple(losses)
+        latest = {"prior/loss": losses[-1]} if losses else {}
+        return latest | {"prior/shots": float(shots)} | target_metrics(bits, self.distribution())
+
+    def sample(self, n: int, *, tag: str) -> BitArray:
+        """Measured bits, uint8 (n, n_bits): n_qubits columns a basis, in the order of the bases."""
+        rng = stream(self._options.seed, tag)
+        replies = self._runner.run(self._requests(min(n, self._options.shots)), tag=tag)
+        parts = [results[0].bits() for results in replies]
+        return np.concatenate([part[_in_random_order(len(part), n, rng)] for part in parts], axis=1)
+
+    def distribution(self) -> FloatArray | None:
+        """What the backend's exact probabilities say, joined over the bases; None on a backend without them."""
+        backend = self._runner.backend
+        if self.n_bits > MAX_BITS or backend is None or not backend.target.exact:
+            return None
+        return joint([rows[0] for rows in self._runner.probabilities(self._requests(1))])
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Theta and the optimiser."""
+        optimizer = {f"optimizer.{name}": array for name, array in self._optimizer.state().items()}
+        return {"theta": self.theta, **optimizer}, {"gradient": self._options.gradient}
+
+    def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
+        """The inverse of `state`.
+
+        A checkpoint made with another gradient estimator is accepted, so that a run can go on on another backend: where
+        the optimiser differs too, it starts afresh.
+        """
+        self.theta = restored(arrays, "theta", self.theta.shape)
+        self._optimizer = self._new_optimizer()
+        expected = {name: array.shape for name, array in self._optimizer.state().items()}
+        if all(f"optimizer.{name}" in arrays for name in expected):
+            found = {name: restored(arrays, f"optimizer.{name}", shape) for name, shape in expected.items()}
+            self._optimizer.load_state(found)
+        elif values.get("gradient") == self._options.gradient:
+            raise DataError("the checkpoint's prior lacks its optimiser's state: the file is damaged")
+
+    def _new_optimizer(self) -> Optimizer:
+        if self._options.gradient == "spsa":
+            return SpallGains(self._options.learning_rate, self._options.updates)
+        return Adam(len(self.theta), self._options.learning_rate)
+
+    def _requests(self, shots: int) -> list[Request]:
+        return [Request(c, shots=shots, theta=self.theta[None, : c.n_params]) for c in self.circuits]
+
+
+def _in_random_order(size: int, n: int, rng: np.random.Generator) -> IntArray:
+    """`n` indices below `size`: as many random permutations of all of them as it takes."""
+    return np.concatenate([rng.permutation(size) for _ in range(-(-n // size))])[:n]

@@ -1,0 +1,237 @@
+"""Gradient estimators: how d loss / d theta is obtained on a given backend.
+
+| estimator | needs | evaluations a step | bias | variance |
+|---|---|---|---|---|
+| `exact` | `Target.exact` | the adjoint method, or 2 a parameter | none | none |
+| `parameter_shift` | any backend | 1 + 2 a parameter | none (MMD); of order 1/shots (NLL) | of order 1/shots |
+| `spsa` | any backend | 2 | of order c^2, and of the sampled loss | about the squared gradient times n_params |
+
+The loss is a function of measured probabilities q(theta), one distribution a basis, so its gradient is the sum over
+bases and outcomes of dL/dq(s) dq(s)/dtheta. Every angle of the ansatz, XX and trained bases included, is that of one
+Pauli rotation exp(-i theta/2 P), for which dq/dtheta = (q(theta + pi/2) - q(theta - pi/2)) / 2 exactly (Mitarai et
+al., Phys. Rev. A 98, 032309 (2018); Schuld et al., Phys. Rev. A 99, 032331 (2019)).
+
+Bias of the sampled likelihood: dL/dq = -p/q is taken at a frequency, and E[1/q_hat] is not 1/E[q_hat]. Outcomes that
+were not read have no pull, rarely read ones too much. The shots for q and for the shifts are independent, so nothing
+else is biased; with the MMD loss, linear in q, nothing is.
+
+Why every evaluation of a step is one call of the runner: on a queued device a step costs one wait, not 297.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from qcaan.circuits.circuit import Circuit, Theta
+from qcaan.circuits.gates import FloatArray
+from qcaan.circuits.simulate import Engine
+from qcaan.errors import CircuitError, ConfigError
+from qcaan.execution.runner import Request, Runner
+from qcaan.learn.losses import Loss
+
+_PAULI_ROTATIONS = ("rx", "ry", "rz", "xx", "yy", "zz")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of one theta over several measured circuits: the sum of one term a circuit.
+
+    `circuits` share theta: circuit i uses its first `circuits[i].n_params` entries. `targets` are one distribution a
+    circuit, float64 (2**n,).
+    """
+
+    circuits: tuple[Circuit, ...]
+    targets: tuple[FloatArray, ...]
+    loss: Loss
+
+    @property
+    def n_params(self) -> int:
+        """Length of theta."""
+        return max(circuit.n_params for circuit in self.circuits)
+
+    def value(self, measured: Sequence[FloatArray]) -> float:
+        """The loss of one measured distribution a circuit."""
+        return sum(self.loss.value(p, q) for p, q in zip(self.targets, measured, strict=True))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One step's result: the loss at theta, its gradient float64 (n_params,), and the shots it took.
+
+    `magnitude` is the mean absolute component of the gradient estimates behind it, before they were averaged.
+    """
+
+    loss: float
+    gradient: FloatArray
+    shots: int
+    magnitude: float
+
+
+class Estimator(Protocol):
+    """Estimates an objective's loss and gradient."""
+
+    def estimate(
+        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
+    ) -> Estimate:
+        """At theta, float64 (n_params,).
+
+        `tag` names this step to the runner (unique in a run, the same when the step is repeated after a resume);
+        `iteration` counts the steps since the last cold start; `rng` is for the estimator's own choices.
+        """
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The exact gradient: by the adjoint method on an ideal simulator, else by parameter shift of exact probabilities.
+
+    The second way differentiates what the backend itself computes, its compilation and noise included.
+    """
+
+    runner: Runner
+
+    def __post_init__(self) -> None:
+        backend = self.runner.backend
+        if backend is None or not backend.target.exact:
+            name = backend.target.name if backend else "none"
+            problem = f"gradient 'exact' needs exact probabilities, which backend '{name}' does not give"
+            raise ConfigError(f"{problem}; use parameter_shift or spsa")
+
+    def estimate(
+        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
+    ) -> Estimate:
+        """No shots, no random numbers."""
+        measured = []
+        gradient = np.zeros(objective.n_params)
+        ideal = self.runner.backend is not None and self.runner.backend.target.ideal
+        jacobians = None if ideal else self._shifted(objective, theta)
+        for i, (circuit, target) in enumerate(zip(objective.circuits, objective.targets, strict=True)):
+            if jacobians is None:
+                q, pullback = _engine(circuit).linearize(theta[None, : circuit.n_params])
+                measured.append(q[0])
+                cotangent = objective.loss.derivative(target, q[0])
+                gradient[: circuit.n_params] += pullback(cotangent[None])[0]
+            else:
+                q0, jacobian = jacobians[i]
+                measured.append(q0)
+                gradient += jacobian @ objective.loss.derivative(target, q0)
+        return Estimate(objective.value(measured), gradient, 0, float(np.abs(gradient).mean()))
+
+    def _shifted(self, objective: Objective, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+        requests = [Request(c, shots=1, theta=_shifts(c, theta)) for c in objective.circuits]
+        replies = self.runner.probabilities(requests)
+        return [_jacobian(c, q, objective.n_params) for c, q in zip(objective.circuits, replies, strict=True)]
+
+
+@dataclass(frozen=True)
+class ParameterShift:
+    """The parameter-shift rule from shots: 1 + 2 a parameter circuits a basis, `shots` of each, in one call."""
+
+    runner: Runner
+    shots: int
+
+    def estimate(
+        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
+    ) -> Estimate:
+        """The loss is that of the unshifted circuits' frequencies."""
+        requests = [Request(c, shots=self.shots, theta=_shifts(c, theta)) for c in objective.circuits]
+        measured = []
+        gradient = np.zeros(objective.n_params)
+        shots = 0
+        replies = self.runner.run(requests, tag=tag)
+        for circuit, target, results in zip(objective.circuits, objective.targets, replies, strict=True):
+            frequencies = np.stack([result.probabilities for result in results])
+            shots += sum(result.shots for result in results)
+            q, jacobian = _jacobian(circuit, frequencies, objective.n_params)
+            measured.append(q)
+            gradient += jacobian @ objective.loss.derivative(target, q)
+        return Estimate(objective.value(measured), gradient, shots, float(np.abs(gradient).mean()))
+
+
+@dataclass(frozen=True)
+class Spsa:
+    """Simultaneous perturbation: the loss at theta +- c delta, delta_j = +-1 at random, whatever n_params.
+
+    The gradient estimate is (L+ - L-) / (2 c delta). c is constant: Spall's decay, (k + 1)**-0.101, is meant for a
+    fixed target. The first estimate averages `calibration` directions, all in one call, so that
+    `optimizers.SpallGains` learns the size of the gradient. The loss is the mean of the evaluations, not that at
+    theta itself.
+
+    Source: Spall, "Implementation of the simultaneous perturbation algorithm for stochastic optimization", IEEE Trans.
+    Aerosp. Electron. Syst. 34, 817 (1998).
+    """
+
+    runner: Runner
+    shots: int
+    c: float = 0.1
+    calibration: int = 10
+
+    def estimate(
+        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
+    ) -> Estimate:
+        """2 circuits a basis (2 * calibration at iteration 0), `shots` of each."""
+        directions = 1 if iteration else self.calibration
+        delta = rng.choice([-1.0, 1.0], (directions, objective.n_params))
+        rows = np.concatenate([theta + self.c * delta, theta - self.c * delta])
+        requests = [Request(k, shots=self.shots, theta=rows[:, : k.n_params]) for k in objective.circuits]
+        replies = self.runner.run(requests, tag=tag)
+        shots = sum(result.shots for results in replies for result in results)
+        losses = np.array([objective.value([r.probabilities for r in row]) for row in zip(*replies, strict=True)])
+        slopes = (losses[:directions] - losses[directions:]) / (2 * self.c)
+        gradient = (slopes[:, None] * delta).mean(axis=0)
+        return Estimate(float(losses.mean()), gradient, shots, float(np.abs(slopes).mean()))
+
+
+def open_estimator(name: str, runner: Runner, shots: int) -> Estimator:
+    """The estimator called `name`: "exact", "parameter_shift" or "spsa".
+
+    Raises:
+        ConfigError: an unknown name, or "exact" on a backend without exact probabilities.
+    """
+    if name == "exact":
+        return Exact(runner)
+    sampled: dict[str, type[ParameterShift] | type[Spsa]] = {"parameter_shift": ParameterShift, "spsa": Spsa}
+    if name not in sampled:
+        raise ConfigError(f"gradient '{name}' is unknown; use one of exact, {', '.join(sampled)}")
+    return sampled[name](runner, shots)
+
+
+@lru_cache(maxsize=8)
+def _engine(circuit: Circuit) -> Engine:
+    return Engine(circuit)
+
+
+@lru_cache(maxsize=8)
+def _parameters(circuit: Circuit) -> tuple[int, ...]:
+    """The entries of theta that the circuit uses, rising.
+
+    Raises:
+        CircuitError: an angle to which the two-term rule does not apply.
+    """
+    used = []
+    for gate in circuit.gates:
+        for angle in gate.angles:
+            if isinstance(angle, Theta):
+                if gate.name not in _PAULI_ROTATIONS or abs(angle.scale) != 1 or angle.index in used:
+                    rule = "the parameter-shift rule needs each parameter in one Pauli rotation, with scale 1"
+                    raise CircuitError(f"{gate.name}{gate.qubits}, theta[{angle.index}]: {rule}")
+                used.append(angle.index)
+    return tuple(sorted(used))
+
+
+def _shifts(circuit: Circuit, theta: FloatArray) -> FloatArray:
+    """Float64 (1 + 2 k, n_params): theta, then each of the k used parameters raised by pi/2, then each lowered."""
+    used = _parameters(circuit)
+    steps = math.pi / 2 * np.eye(circuit.n_params)[list(used)]
+    return np.asarray(theta[: circuit.n_params] + np.concatenate([np.zeros((1, circuit.n_params)), steps, -steps]))
+
+
+def _jacobian(circuit: Circuit, rows: FloatArray, n_params: int) -> tuple[FloatArray, FloatArray]:
+    """From the distributions at `_shifts`, (1 + 2 k, 2**n): q (2**n,) and dq/dtheta (n_params, 2**n)."""
+    used = _parameters(circuit)
+    jacobian = np.zeros((n_params, rows.shape[1]))
+    jacobian[list(used)] = (rows[1 : 1 + len(used)] - rows[1 + len(used) :]) / 2
+    return rows[0], jacobian

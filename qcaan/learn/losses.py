@@ -1,0 +1,89 @@
+"""Losses of a distribution q against a target p, both float64 (2**n,), and their derivatives with respect to q.
+
+A loss is all that a gradient estimator needs to know: its value, and dL/dq at the measured q, which the chain rule
+joins to dq/dtheta. With q estimated from shots independent of those for dq/dtheta, that product is unbiased where
+dL/dq is linear in q (`Mmd`), and biased where it is not (`ClippedNll`: 1/q of a frequency).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from qcaan.circuits.gates import FloatArray
+from qcaan.errors import ConfigError
+from qcaan.learn.distributions import EPSILON
+
+
+class Loss(Protocol):
+    """A differentiable distance of q from p."""
+
+    def value(self, p: FloatArray, q: FloatArray) -> float:
+        """L(p, q)."""
+
+    def derivative(self, p: FloatArray, q: FloatArray) -> FloatArray:
+        """dL/dq, float64 (2**n,), every entry of q taken as free."""
+
+
+@dataclass(frozen=True)
+class ClippedNll:
+    """Negative log-likelihood -sum_s p(s) log max(q(s), epsilon), in nats: the loss of Rudolph et al. (2022).
+
+    The derivative is that of the clipped loss: -p/q, and 0 where q(s) is at most epsilon. From shots, an outcome of the
+    target that was never read therefore costs -log(epsilon) but pulls at nothing until it is read.
+    """
+
+    epsilon: float = EPSILON
+
+    def value(self, p: FloatArray, q: FloatArray) -> float:
+        """In nats; at least the entropy of p where q is a distribution above epsilon."""
+        return float(-(p * np.log(np.maximum(q, self.epsilon))).sum())
+
+    def derivative(self, p: FloatArray, q: FloatArray) -> FloatArray:
+        """-p/q, and 0 where q was clipped."""
+        return np.where(q > self.epsilon, -p / np.maximum(q, self.epsilon), 0.0)
+
+
+@dataclass(frozen=True)
+class Mmd:
+    """Squared maximum mean discrepancy (p - q)' K (p - q), K a mean of Gaussian kernels of the Hamming distance d.
+
+    K = mean over the bandwidths of exp(-d / (2 bandwidth)). Source: Liu and Wang, Phys. Rev. A 98, 062324 (2018). Its
+    parameter-shift gradient from shots is unbiased.
+    """
+
+    bandwidths: tuple[float, ...] = (0.25, 1.0, 4.0)
+
+    def value(self, p: FloatArray, q: FloatArray) -> float:
+        """Zero only for p = q."""
+        difference = p - q
+        return float(difference @ self._kernel(difference))
+
+    def derivative(self, p: FloatArray, q: FloatArray) -> FloatArray:
+        """-2 K (p - q)."""
+        return -2 * self._kernel(p - q)
+
+    def _kernel(self, vector: FloatArray) -> FloatArray:
+        """K times `vector`: each Gaussian is a tensor product of one 2 x 2 matrix a bit."""
+        n_bits = len(vector).bit_length() - 1
+        total = np.zeros_like(vector)
+        for bandwidth in self.bandwidths:
+            off = np.exp(-0.5 / bandwidth)
+            out = vector
+            for _ in range(n_bits):
+                halves = out.reshape(2, -1)
+                out = np.stack([halves[0] + off * halves[1], off * halves[0] + halves[1]], axis=1).ravel()
+            total += out
+        return total / len(self.bandwidths)
+
+
+def open_loss(name: str) -> Loss:
+    """The loss called `name`: "nll" or "mmd".
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    losses: dict[str, type[ClippedNll] | type[Mmd]] = {"nll": ClippedNll, "mmd": Mmd}
+    if name not in losses:
+        raise ConfigError(f"loss '{name}' is unknown; use one of {', '.join(losses)}")
+    return losses[name]()
