@@ -70,14 +70,13 @@ _BINARY: dict[str, Callable[[Any, Any], Number]] = {
     "*": operator.mul,
     "/": operator.truediv,
     "%": operator.mod,
-    "**": operator.pow,
+    "**": math.pow,
 }
 _FUNCTIONS: dict[str, Callable[..., Number]] = {
     **{name: getattr(math, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "floor")},
     **{prefix + name: getattr(math, f"a{name}") for prefix in ("a", "arc") for name in ("sin", "cos", "tan")},
     "ln": math.log,
     "ceiling": math.ceil,
-    "pow": operator.pow,
     "mod": operator.mod,
 }
 
@@ -109,8 +108,7 @@ def whole(node: Any, scope: Scope) -> int:  # noqa: ANN401
 def _value(node: Any, scope: Scope) -> Value:  # noqa: ANN401
     kind = type(node).__name__
     if kind in ("IntegerLiteral", "FloatLiteral"):
-        number: Number = node.value
-        return number
+        return _checked(lambda: node.value)
     if kind == "Identifier":
         if node.name not in scope:
             raise CircuitError(f"'{node.name}' is not known here as a number: declare it as const or input")
@@ -131,12 +129,13 @@ def _value(node: Any, scope: Scope) -> Value:  # noqa: ANN401
 def _checked(function: Callable[..., Number], *arguments: Number) -> Number:
     try:
         value = function(*arguments)
+        finite = isinstance(value, Linear) or math.isfinite(value)
     except (TypeError, ArithmeticError, ValueError) as error:
         if any(isinstance(argument, Linear) for argument in arguments):
             raise CircuitError("an angle must be linear in the inputs: compute this before, as one input") from error
         raise CircuitError(f"this expression has no value: {error}") from error
-    if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
-        raise CircuitError(f"this expression has no finite real value: {value}")
+    if not finite:
+        raise CircuitError(f"this expression has no finite value: {value}")
     return value
 
 

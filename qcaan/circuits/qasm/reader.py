@@ -45,7 +45,7 @@ def from_qasm(text: str) -> Circuit:
     if version not in ("2", "3"):
         raise CircuitError(f"OpenQASM version {version} is not known; versions 2 and 3 are")
     # Powers are ^ in version 2, where version 3 has a bitwise xor of another precedence.
-    if not re.sub(r"//.*|/\*.*?\*/", "", text).strip():
+    if not re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL).strip():
         raise CircuitError("the program is empty")
     reader = _Reader(_library())
     reader.read(text.replace("^", "**") if version == "2" else text)
@@ -335,23 +335,20 @@ def _parse(text: str) -> list[Any]:
         with contextlib.redirect_stderr(io.StringIO()):
             statements: list[Any] = parse(text).statements
     except QASM3ParsingError as error:
-        token = _offending_token(error)
-        if token is None:
-            place, _, problem = str(error).partition(": ")
-            line = place.partition(":")[0].replace("L", "line ")
-            raise CircuitError(f"{line}: syntax error: {problem}") from error
-        line = text.splitlines()[token.line - 1].strip() if token.line <= len(text.splitlines()) else ""
-        found = "the text ends here" if token.text == "<EOF>" else f"'{token.text}' is not expected here"
-        raise CircuitError(f"line {token.line}: `{line}`: syntax error: {found}") from error
+        line, problem = _syntax_error(error)
+        source = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
+        raise CircuitError(f"line {line}: `{source}`: syntax error: {problem}") from error
     return statements
 
 
-def _offending_token(error: BaseException) -> Any:  # noqa: ANN401
-    """The token at which ANTLR gave up; it hides in the causes of the parser's error."""
+def _syntax_error(error: BaseException) -> tuple[int, str]:
+    """Line and problem of a parser error: in its message, or in the token that hides in its causes."""
+    if found := re.match(r"L(\d+):C\d+: (.*)", str(error), re.DOTALL):
+        return int(found[1]), found[2]
     for cause in (error.__cause__, *getattr(error.__cause__, "args", ())):
         if (token := getattr(cause, "offendingToken", None)) is not None:
-            return token
-    return None
+            return token.line, "the text ends here" if token.text == "<EOF>" else f"'{token.text}' is not expected here"
+    return 0, str(error)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,21 @@
+// The quantum Fourier transform of five qubits, its output in reversed order (without the final swaps).
+OPENQASM 2.0;
+include "qelib1.inc";
+qreg q[5];
+creg c[5];
+h q[0];
+cu1(pi/2^1) q[1],q[0];
+cu1(pi/2^2) q[2],q[0];
+cu1(pi/2^3) q[3],q[0];
+cu1(pi/2^4) q[4],q[0];
+h q[1];
+cu1(pi/2^1) q[2],q[1];
+cu1(pi/2^2) q[3],q[1];
+cu1(pi/2^3) q[4],q[1];
+h q[2];
+cu1(pi/2^1) q[3],q[2];
+cu1(pi/2^2) q[4],q[2];
+h q[3];
+cu1(pi/2^1) q[4],q[3];
+h q[4];
+measure q -> c;
