@@ -60,6 +60,7 @@ class TrainConfig(Section):
     log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
+    scores: bool = Field(True, description="score at an evaluation; false: pictures only")
     evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior cannot be enumerated")
 
 
@@ -81,6 +82,7 @@ class StoreConfig(Section):
 
     url: str | None = Field(None, description="SQLAlchemy URL; by default store.sqlite in the run directory")
     policy: Literal["fresh", "replay", "reuse"] = "fresh"
+    run: str | None = Field(None, description="the run's name in the store; by default made from the configuration")
 
 
 class BudgetConfig(Section):

@@ -204,7 +204,8 @@ def _finish(run: "RunDirectory") -> None:
     except Exception:
         console.print(f"\ngo on with: qcaan resume {run.path}")
         raise
-    _print_figures({name.removeprefix("eval/"): value for name, value in newest.items() if name.startswith("eval/")})
+    if figures := {name.removeprefix("eval/"): value for name, value in newest.items() if name.startswith("eval/")}:
+        _print_figures(figures)
     pictures = sorted(run.samples.glob("step-*.png"))
     console.print(f"\npictures    {pictures[-1]}\nnumbers     {run.path / 'metrics.jsonl'}")
     console.print(f"tensorboard tensorboard --logdir {run.path / 'tensorboard'}")

@@ -9,8 +9,13 @@ tensorboard/      the same numbers for TensorBoard
 checkpoints/      safetensors + JSON
 samples/*.png     generated digits
 ```
+
+Why a run's name in the store derives from its configuration: names make a simulator's random numbers, so the same
+configuration gives the same run anywhere; and where two runs share a store, a repetition of one gets the shots back that
+were paid for, while any difference, the seed or the backend included, makes another run. `store.run` overrides it.
 """
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -18,7 +23,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -26,6 +30,9 @@ from qcaan.config import Config
 from qcaan.errors import ConfigError, DataError
 
 _PACKAGES = ("qcaan", "numpy", "torch", "numba", "amazon-braket-sdk", "qiskit", "qiskit-aer", "cirq-core", "cirq-ionq")
+
+_MEASURED = ("seed", "data", "prior", "gan", "backend")
+"""The sections that decide what the next refit asks of the device."""
 
 
 class RunDirectory:
@@ -52,7 +59,7 @@ class RunDirectory:
         (path / "samples").mkdir(parents=True)
         run = cls(path, config)
         run.write_config(config)
-        run._write_provenance({"run": uuid4().hex, "segments": []})
+        run._write_provenance({"run": _name(config), "segments": []})
         return run
 
     @classmethod
@@ -73,7 +80,9 @@ class RunDirectory:
         return self.config.store.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
 
     def write_config(self, config: Config) -> None:
-        """Replace the resolved configuration."""
+        """Replace the resolved configuration; the run gets a new name in the store if it now asks for other shots."""
+        if any(getattr(config, part) != getattr(self.config, part) for part in _MEASURED):
+            self._write_provenance(self.provenance() | {"run": _name(config)})
         self.config = config
         (self.path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
 
@@ -106,8 +115,8 @@ class RunDirectory:
 
     @property
     def id(self) -> str:
-        """The run's name in the store: random, so that runs that share a store are told apart."""
-        return str(self.provenance()["run"])
+        """The run's name in the store: `store.run`, or the name that it got from its configuration when it was made."""
+        return self.config.store.run or str(self.provenance()["run"])
 
     def _write_provenance(self, record: Mapping[str, Any]) -> None:
         draft = self.path / ".provenance.json"
@@ -162,6 +171,11 @@ def _fresh(config: Config) -> Path:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     names = (f"{stem}-{stamp}{suffix}" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
     return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+def _name(config: Config) -> str:
+    what = json.dumps(config.model_dump(mode="json", exclude={"store", "budget"}), sort_keys=True)
+    return f"{config.prior.kind}-seed-{config.seed}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 
 def _version(package: str) -> str | None:

@@ -55,7 +55,9 @@ class Session:
             runner=self.runner,
             **config.prior.model_dump(exclude={"refresh_every", "target_images"}),
         )
-        self.game = Game(self.prior.n_bits, GanSettings(channels=config.gan.channels), seed=config.seed, total_steps=total_steps)
+        self.game = Game(
+            self.prior.n_bits, GanSettings(channels=config.gan.channels), seed=config.seed, total_steps=total_steps
+        )
         self.pool: BitArray = np.zeros((0, self.prior.n_bits), np.uint8)
         self.step = 0
 

@@ -72,7 +72,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 yield Progress(step, total, epoch, "refit", newest)
                 chosen = rng(config.seed, "target", step).integers(len(images.train), size=config.prior.target_images)
                 target = game.latent_bits(data.to_tensor(images.train[chosen]), rng(config.seed, "binarise", step))
-                record |= prior.refit(target, tag=f"{step}/refit")
+                record |= prior.refit(target, tag=f"{step}/refit") | {"prior/losses": list(prior.losses)}
                 session.pool = prior.sample(config.prior.shots, tag=f"{step}/pool")
             elif step % config.train.checkpoint_every == 0:
                 session.save(step)
@@ -84,7 +84,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
             done = step + 1
             if record or done % config.train.log_every == 0 or done == total:
                 record |= {f"gan/{name}": value for name, value in losses.items()}
-            if done == total or (config.train.evaluate_every and done % config.train.evaluate_every == 0):
+            if done == total or done % (config.train.evaluate_every or total) == 0:
                 yield Progress(done, total, epoch, "evaluate", newest)
                 record |= evaluate(run, session.trained(), images, done)
             if record:
@@ -95,8 +95,10 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
 
 
 def evaluate(run: RunDirectory, trained: Trained, images: data.Images, step: int) -> dict[str, Any]:
-    """Score the generator as it is now, write its pictures, return the record."""
+    """Draw pictures with the generator as it is now, score it, return the record."""
     pictures.save_grid(run.samples / f"step-{step:06d}.png", trained.draw(100, run.config.seed), columns=10, scale=2)
+    if not run.config.train.scores:
+        return {}
     figures = trained.evaluate(images, load_classifier(), run.config).to_dict()
     return {f"eval/{name}": value for name, value in figures.items()}
 

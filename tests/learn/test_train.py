@@ -1,0 +1,236 @@
+"""The loop: four backends, resuming bit for bit, moving to another backend, replay with no backend."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy.stats import chi2_contingency
+
+from qcaan.config import Config
+from qcaan.errors import ConfigError, ReplayMissError
+from qcaan.execution.backend import Simulator
+from qcaan.learn import checkpoint, train
+from qcaan.learn.run_directory import RunDirectory
+from qcaan.learn.train import steps
+
+BACKENDS = ["local", "aer", "cirq", "braket"]
+SMALL = {
+    "prior": {"n_qubits": 4, "n_layers": 3, "shots": 500, "refresh_every": 6, "updates": 3, "target_images": 64},
+    "gan": {"channels": 2},
+    "train": {"max_steps": 14, "batch_size": 8, "log_every": 1, "checkpoint_every": 4, "scores": False},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(**sections: Mapping[str, Any]) -> Config:
+    return Config.load({name: {**SMALL.get(name, {}), **sections.get(name, {})} for name in {*SMALL, *sections}})
+
+
+def final(path: Path) -> dict[str, torch.Tensor]:
+    found = checkpoint.latest(path / "checkpoints")
+    assert found is not None
+    return found[0]
+
+
+def same(a: Path, b: Path) -> bool:
+    left, right = final(a), final(b)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def stop_after(run: RunDirectory, step: int) -> None:
+    """Train until `step` steps are done, then leave as Ctrl-C would."""
+    for progress in steps(run):
+        if progress.step == step and progress.phase == "train":
+            break
+    run.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(small(), tmp_path_factory.mktemp("runs") / "undisturbed")
+
+
+def test_a_run_leaves_what_the_design_names(undisturbed: Path) -> None:
+    names = {path.name for path in undisturbed.iterdir()}
+    assert names >= {"config.yaml", "provenance.json", "store.sqlite", "metrics.jsonl", "tensorboard", "checkpoints"}
+    assert (undisturbed / "samples" / "step-000014.png").read_bytes().startswith(b"\x89PNG")
+    assert [record["step"] for record in records(undisturbed)] == list(range(1, 15))
+    refits = [record["step"] for record in records(undisturbed) if "prior/loss" in record]
+    assert refits == [1, 7, 13]
+    assert all({"step", "epoch", "gan/loss_d", "gan/loss_g"} <= record.keys() for record in records(undisturbed))
+
+
+def test_same_seed_same_run_other_seed_other_run(undisturbed: Path, tmp_path: Path) -> None:
+    assert same(undisturbed, train(small(), tmp_path / "again"))
+    assert not same(undisturbed, train(small().model_copy(update={"seed": 2}), tmp_path / "other"))
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 7, 13])
+def test_stopped_and_resumed_is_bit_for_bit_the_same(undisturbed: Path, tmp_path: Path, step: int) -> None:
+    run = RunDirectory.create(small(), tmp_path / "run")
+    stop_after(run, step)
+    with RunDirectory.open(run.path) as again:
+        for _ in steps(again):
+            pass
+    assert same(undisturbed, run.path)
+    assert records(run.path) == records(undisturbed)
+
+
+def test_killed_at_random_moments_is_bit_for_bit_the_same(undisturbed: Path, tmp_path: Path) -> None:
+    """Real SIGKILLs of a real process, at moments that a seeded generator chooses."""
+    path = tmp_path / "run"
+    RunDirectory.create(small(), path).close()
+    code = f"""
+import torch; torch.set_num_threads(1)
+from qcaan.learn.run_directory import RunDirectory
+from qcaan.learn.train import steps
+with RunDirectory.open({str(path)!r}) as run:
+    print("ready", flush=True)
+    for progress in steps(run):
+        print(progress.step, flush=True)
+"""
+    rng = np.random.default_rng(8)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed, finished = 0, False
+    while not finished:
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+        ) as child:
+            assert child.stdout is not None
+            if killed < 4:
+                for _ in range(int(rng.integers(2, 9))):
+                    child.stdout.readline()
+                time.sleep(rng.uniform(0, 0.05))
+                child.send_signal(signal.SIGKILL)
+                killed += 1
+            else:
+                child.stdout.read()
+                assert child.wait() == 0
+                finished = True
+    assert same(undisturbed, path)
+    assert records(path) == records(undisturbed)
+
+
+@pytest.mark.parametrize("gradient", ["spsa", "parameter_shift"])
+def test_replay_needs_no_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gradient: str) -> None:
+    """A finished run on a device that only samples runs again from its store: the simulator is never asked."""
+    config = small(prior={"gradient": gradient, "n_qubits": 3, "n_layers": 2, "updates": 1})
+    recorded = train(config, tmp_path / "run")
+    with RunDirectory.open(recorded) as run:
+        name, url = run.id, run.store_url
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("replay asked the device")
+
+    monkeypatch.setattr(Simulator, "submit", refuse)
+    tree = config.model_dump(mode="json")
+    tree["store"] = {"url": url, "policy": "replay", "run": name}
+    assert same(recorded, train(tree, tmp_path / "replay"))
+
+
+def test_replay_of_what_was_never_recorded(tmp_path: Path) -> None:
+    with pytest.raises(ReplayMissError, match="no complete record"):
+        train(small(store={"policy": "replay"}), tmp_path / "run")
+
+
+def test_exact_losses_agree_on_all_backends(tmp_path: Path) -> None:
+    """The identical training: the first 20 losses agree to 1e-6 wherever exact probabilities are known."""
+    config = small(prior={"updates": 20, "bases": ["Z", "trained"], "n_qubits": 3}, train={"max_steps": 1}).model_dump()
+    losses = {}
+    for name in BACKENDS:
+        path = train({**config, "backend": {"name": name}}, tmp_path / name)
+        losses[name] = np.array(records(path)[0]["prior/losses"])
+    assert losses["local"].shape == (20,)
+    assert losses["local"][-1] < losses["local"][0]
+    for name in BACKENDS[1:]:
+        np.testing.assert_allclose(losses[name], losses["local"], atol=1e-6, rtol=0, err_msg=name)
+
+
+def test_shots_of_all_backends_are_of_one_distribution(tmp_path: Path) -> None:
+    """Chi-square test of homogeneity of the four pools of 4000 shots; false-alarm rate 1e-6 for each of two targets."""
+    for bases in (["Z"], ["X"]):
+        config = small(
+            prior={"updates": 5, "bases": bases, "n_qubits": 3, "shots": 4000, "gradient": "exact"},
+            train={"max_steps": 1},
+        ).model_dump()
+        rows = []
+        for name in BACKENDS:
+            pool = final(train({**config, "backend": {"name": name}}, tmp_path / f"{name}-{bases[0]}"))["pool"].numpy()
+            assert pool.shape == (4000, 3)
+            rows.append(np.bincount(pool @ [4, 2, 1], minlength=8))
+        table = np.array(rows)
+        frequent = table.sum(0) >= 40
+        table = np.column_stack([table[:, frequent], table[:, ~frequent].sum(1)])
+        assert chi2_contingency(table[:, table.sum(0) > 0]).pvalue > 1e-6
+        assert len({row.tobytes() for row in table}) == 4, "four simulators do not give the same random numbers"
+
+
+def test_a_run_moves_to_another_backend(tmp_path: Path) -> None:
+    """The shots of the first backend stay its own; the second goes on from the checkpoint."""
+    run = RunDirectory.create(small(), tmp_path / "run")
+    stop_after(run, 7)
+    before = json.loads((run.path / "checkpoints" / "step-00000006" / "state.json").read_text())
+    with RunDirectory.open(run.path) as again:
+        again.write_config(small(backend={"name": "cirq"}))
+        for _ in steps(again):
+            pass
+    assert before["step"] == 6
+    segments = json.loads((run.path / "provenance.json").read_text())["segments"]
+    assert [(s["from_step"], s["backend"]["name"]) for s in segments] == [(0, "local"), (6, "cirq")]
+    assert [record["step"] for record in records(run.path)] == list(range(1, 15))
+
+
+@pytest.mark.parametrize("prior", ["bernoulli", "product_bernoulli"])
+def test_other_priors_run_in_the_same_loop(tmp_path: Path, prior: str) -> None:
+    path = train(small(prior={"kind": prior}), tmp_path / "run")
+    assert final(path)["pool"].shape == (500, 4)
+
+
+@pytest.mark.parametrize("bases", [["Z", "Y"], ["Z", "trained"], ["Z", "X", "Y"]])
+def test_several_bases_make_more_bits(tmp_path: Path, bases: list[str]) -> None:
+    path = train(small(prior={"bases": bases}, train={"max_steps": 2}), tmp_path / "run")
+    assert final(path)["pool"].shape == (500, 4 * len(bases))
+
+
+def test_a_complete_run_says_how_to_go_on(undisturbed: Path) -> None:
+    with RunDirectory.open(undisturbed) as run, pytest.raises(ConfigError, match="complete at step 14"):
+        next(steps(run))
+
+
+def test_a_resumed_run_can_be_made_longer(undisturbed: Path, tmp_path: Path) -> None:
+    run = RunDirectory.create(small(), tmp_path / "run")
+    stop_after(run, 8)
+    with RunDirectory.open(run.path) as again:
+        again.write_config(small(train={"max_steps": 20}))
+        for _ in steps(again):
+            pass
+    assert records(run.path)[-1]["step"] == 20
+    assert not same(undisturbed, run.path)
+
+
+def test_checkpoints_are_plain_tensors(undisturbed: Path) -> None:
+    tensors = load_file(undisturbed / "checkpoints" / "step-00000014" / "tensors.safetensors")
+    assert tensors["distribution"].shape == (16,)
+    assert tensors["distribution"].sum() == pytest.approx(1)
+    assert tensors["prior.theta"].dtype == torch.float64
