@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
 import qcaan
 
 ROOT = Path(__file__).parents[1]

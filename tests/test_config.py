@@ -6,6 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
 from qcaan.config import Config, diff
 from qcaan.errors import ConfigError
 

@@ -11,8 +11,10 @@ samples/*.png     generated digits
 ```
 
 Why a run's name in the store derives from its configuration: names make a simulator's random numbers, so the same
-configuration gives the same run anywhere; and where two runs share a store, a repetition of one gets the shots back that
-were paid for, while any difference, the seed or the backend included, makes another run. `store.run` overrides it.
+configuration gives the same run anywhere; and where two runs share a store, a repetition of one gets the shots back
+that were paid for, while any difference, the seed or the backend included, makes another run. A run that is resumed
+with other settings of what is measured gets a new name; otherwise it keeps its own, and with it what was measured after
+its last checkpoint. `store.run` overrides all of this.
 """
 
 import hashlib
