@@ -129,6 +129,8 @@ class AerBackend(Simulator):
     def _run(self, batch: Sequence[NativeCircuit], **options: int) -> list[dict[str, Any]]:
         """One call of Aer for the whole batch; what it returns for each circuit, in the batch's order."""
         groups = by_program(batch)
+        if not groups:
+            return []
         templates, binds = [], []
         for group in groups:
             forms = self._forms.get(group.program.digest, partial(_Forms, group.program))

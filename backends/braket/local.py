@@ -3,8 +3,8 @@
 Why the simulator's own state evolution and not `LocalSimulator.run`: most of a run's time is spent parsing OpenQASM,
 gate by gate, again for every circuit. `form: gates` hands the native gates to `StateVectorSimulation.evolve`, which is
 what the simulator does with the parsed program: the same gate classes, the same kernels, to the last bit the same
-probabilities, about eight times faster. `form: openqasm` sends the verbatim text through `LocalSimulator.run`, the
-rehearsal of what a QPU gets.
+probabilities, about eight times faster. `form: openqasm` sends the verbatim text through `LocalSimulator.run`: the
+rehearsal of what a QPU gets, and as strict about entangling angles.
 
 Why never `run_batch`: it forks a pool of processes, and at AWS it submits again what failed or is merely slow.
 
@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from backends.batching import draw
-from backends.braket.qasm import verbatim_probabilities
+from backends.batching import Group, by_program, draw, in_order
 from backends.options import check_options
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeCircuit
+from qcaan.circuits.render import render_braket
 from qcaan.errors import MissingSDK
 from qcaan.execution.backend import Counts, Simulator, Target
 
@@ -42,7 +42,7 @@ class BraketLocal(Simulator):
     n_qubits: Annotated[int, Field(ge=1, le=26)]
     """Largest register."""
     form: Literal["gates", "openqasm"]
-    """What the simulator gets: its own gate operations, or verbatim OpenQASM text."""
+    """What the simulator gets: its own gate operations, or verbatim OpenQASM text as for a QPU."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -73,8 +73,10 @@ class BraketLocal(Simulator):
 
     def probabilities(self, batch: Sequence[NativeCircuit]) -> list[FloatArray]:
         """Exact probabilities, float64 (2**n_qubits,) each, indexed by the bitstring as a binary number."""
-        run = self._run_text if self.form == "openqasm" else self._evolve
-        return [run(circuit) for circuit in batch]
+        if self.form == "gates":
+            return [self._evolve(circuit) for circuit in batch]
+        groups = by_program(batch)
+        return in_order(groups, [self._run(group) for group in groups])
 
     def _evolve(self, circuit: NativeCircuit) -> FloatArray:
         from braket.default_simulator import StateVectorSimulation
@@ -83,11 +85,17 @@ class BraketLocal(Simulator):
         simulation.evolve([self._operations[name](qubits, *angles) for name, qubits, angles in circuit])
         return np.asarray(simulation.probabilities, dtype=np.float64)
 
-    def _run_text(self, circuit: NativeCircuit) -> FloatArray:
+    def _run(self, group: Group) -> list[FloatArray]:
+        """The texts that a QPU gets, with the exact probabilities as their result instead of measurements."""
         from braket.ir.openqasm import Program
 
-        result = self._device.run(Program(source=verbatim_probabilities(circuit)), shots=0).result()
-        return np.asarray(result.values[0], dtype=np.float64)
+        every = ", ".join(f"${q}" for q in range(group.program.n_qubits))
+        rows = []
+        for text in render_braket(group.program, group.angles):
+            box = text.partition("b[0] = measure")[0]
+            source = f"{box}#pragma braket result probability {every}\n"
+            rows.append(np.asarray(self._device.run(Program(source=source), shots=0).result().values[0]))
+        return rows
 
 
 def _operations() -> dict[str, Callable[..., Any]]:

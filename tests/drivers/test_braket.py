@@ -1,0 +1,136 @@
+"""What is particular to Braket: two forms of a circuit, no run_batch, what a device at AWS needs. Nothing is sent."""
+
+import numpy as np
+import pytest
+from braket.devices import LocalSimulator
+from braket.ir.openqasm import Program
+
+from backends.braket import ARNS, open_braket
+from qcaan.circuits.native import NativeCircuit
+from qcaan.circuits.render import render_braket
+from qcaan.errors import CircuitError, ConfigError, CredentialsError, UnavailableError
+
+build = NativeCircuit.build
+
+
+@pytest.fixture(autouse=True)
+def _no_aws_configuration(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("BOTO_CONFIG", str(tmp_path / "boto"))
+
+
+@pytest.fixture
+def _credentials(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+
+
+def test_both_forms_give_the_same_bits_of_every_probability(random_native):
+    batch = [random_native(seed, n) for seed, n in ((1, 2), (2, 3), (3, 3))] + [build(2), build(3, ("gpi", [1], [0.4]))]
+    gates, text = open_braket().probabilities(batch), open_braket(form="openqasm").probabilities(batch)
+    for a, b in zip(gates, text, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_text_that_a_device_gets_is_read_in_order_with_idle_qubits():
+    # The SDK's own text would measure the qubits in the order of their first gate, and leave the idle ones out.
+    circuit = build(4, ("gpi", [2], [0.4]), ("gpi", [0], [0.1]))
+    task = LocalSimulator().run(Program(source=render_braket(circuit.program, circuit.angles)[0]), shots=10)
+    assert task.result().measured_qubits == [0, 1, 2, 3]
+    assert dict(task.result().measurement_counts) == {"1010": 10}
+
+
+def test_the_rehearsal_refuses_what_a_device_would():
+    too_much = build(2, ("ms", [0, 1], [0.0, 0.0, 2.0]))
+    with pytest.raises(CircuitError, match="transpile"):
+        open_braket(form="openqasm").probabilities([too_much])
+
+
+@pytest.mark.parametrize("form", ["gates", "openqasm"])
+def test_run_batch_is_never_used(monkeypatch, form):
+    def refuse(*_, **__):
+        raise AssertionError("run_batch was called")
+
+    monkeypatch.setattr(LocalSimulator, "run_batch", refuse)
+    backend = open_braket(form=form)
+    assert backend.sample([build(1)] * 3, 5, seed=1)[2].to_dict() == {"0": 5}
+
+
+def test_a_form_that_does_not_exist():
+    with pytest.raises(ConfigError, match=r"option form='text': .*'gates' or 'openqasm'"):
+        open_braket(form="text")
+
+
+@pytest.mark.parametrize("device", ["ionq-forte-1", "ionq-forte-enterprise-1", ARNS["ionq-forte-1"]])
+def test_a_qpu_without_credentials_says_all_that_it_needs(device):
+    arn = ARNS.get(device, device)
+    with pytest.raises(CredentialsError) as caught:
+        open_braket(device=device)
+    message = str(caught.value)
+    for needed in (
+        arn,
+        "aws configure",
+        "profile=NAME",
+        "s3='s3://BUCKET/PREFIX'",
+        "budget.cap_usd",
+        "Nothing was sent",
+    ):
+        assert needed in message
+    assert "region" not in message
+
+
+@pytest.mark.parametrize("device", ["sv1", "dm1"])
+def test_a_simulator_at_aws_without_credentials_says_all_that_it_needs(device):
+    with pytest.raises(CredentialsError) as caught:
+        open_braket(device=device)
+    message = str(caught.value)
+    for needed in (ARNS[device], "aws configure", "region='us-east-1'", "s3='s3://BUCKET/PREFIX'"):
+        assert needed in message
+    assert "budget" not in message
+
+
+@pytest.mark.usefixtures("_credentials")
+def test_what_is_missing_beside_credentials_is_a_config_error():
+    with pytest.raises(ConfigError, match=r"needs an S3 location.*budget\.cap_usd"):
+        open_braket(device="ionq-forte-1")
+    with pytest.raises(ConfigError, match="needs a region"):
+        open_braket(device="sv1", s3="s3://bucket/prefix")
+
+
+@pytest.mark.usefixtures("_credentials")
+def test_nothing_pretends_to_reach_a_device(monkeypatch):
+    with pytest.raises(UnavailableError, match="use device: local"):
+        open_braket(device="ionq-forte-1", s3="s3://bucket/prefix")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    with pytest.raises(UnavailableError, match="use device: local"):
+        open_braket(device="sv1", s3="s3://bucket/prefix")
+
+
+def test_a_profile_that_does_not_exist():
+    with pytest.raises(CredentialsError, match=r"profile='nobody': .*nobody"):
+        open_braket(device="sv1", profile="nobody")
+
+
+def test_a_profile_brings_credentials_and_region(tmp_path):
+    text = "[profile lab]\naws_access_key_id = someone\naws_secret_access_key = something\nregion = eu-west-2\n"
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(UnavailableError):
+        open_braket(device="dm1", profile="lab", s3="s3://bucket/prefix")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"device": "ionq-forte"}, "did you mean 'ionq-forte-1'.*'sv1'"),
+        ({"device": "arn:aws:s3:::device/qpu/ionq/Forte-1"}, "Use 'local'"),
+        ({"device": "ionq-forte-1", "region": "eu-west-2"}, "region='eu-west-2': .* is in us-east-1"),
+        ({"device": "ionq-forte-1", "s3": "bucket"}, "s3='bucket': give 's3://BUCKET/PREFIX'"),
+    ],
+)
+def test_a_wrong_option_names_its_value_and_the_remedy(options, expected):
+    with pytest.raises(ConfigError, match=expected):
+        open_braket(**options)
