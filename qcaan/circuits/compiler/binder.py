@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qcaan.circuits.compiler import su2
-from qcaan.circuits.compiler.network import Affine, Network
+from qcaan.circuits.compiler.evaluate import Angles, Products
+from qcaan.circuits.compiler.network import Network
 from qcaan.circuits.compiler.su2 import unit
 from qcaan.circuits.compiler.wires import Kind, Wire, groups, image, image_of_z, preimage, preimage_of_z
 from qcaan.circuits.gates import ComplexArray, FloatArray
@@ -19,60 +19,6 @@ from qcaan.circuits.native import NativeGate, NativeName, NativeProgram
 
 IntArray = NDArray[np.int64]
 _ROOT = np.sqrt(0.5)
-
-
-class Angles:
-    """Affine angles evaluated together: theta (n_params, batch) -> float64 (len(affines), batch)."""
-
-    def __init__(self, affines: Sequence[Affine]) -> None:
-        self.constant: FloatArray = np.array([a.constant for a in affines], dtype=np.float64)[:, None]
-        self._rounds: list[tuple[IntArray, IntArray, FloatArray]] = []
-        for depth in range(max((len(a.terms) for a in affines), default=0)):
-            rows = [row for row, a in enumerate(affines) if len(a.terms) > depth]
-            terms = [affines[row].terms[depth] for row in rows]
-            index = np.array([i for i, _ in terms])
-            self._rounds.append((np.array(rows), index, np.array([c for _, c in terms])[:, None]))
-
-    def __call__(self, theta: FloatArray) -> FloatArray:
-        """The angles at a batch of theta."""
-        out = np.repeat(self.constant, theta.shape[1], axis=1)
-        for rows, index, coefficient in self._rounds:
-            out[rows] += coefficient * theta[index]
-        return out
-
-
-class Gaps:
-    """The unitaries of all gaps: rounds of (rotation about Z, then a constant) after a constant."""
-
-    def __init__(self, products: Sequence[tuple[ComplexArray | Affine, ...]]) -> None:
-        constants: list[list[ComplexArray]] = []
-        angles: list[list[Affine]] = []
-        for parts in products:
-            constants.append([su2.IDENTITY])
-            angles.append([])
-            for part in parts:
-                if isinstance(part, Affine):
-                    angles[-1].append(part)
-                    constants[-1].append(su2.IDENTITY)
-                else:
-                    constants[-1][-1] = su2.multiply(part, constants[-1][-1])
-        self._first = np.array([c[0] for c in constants]).reshape(len(products), 2)
-        self._rounds: list[tuple[IntArray, Angles, ComplexArray]] = []
-        for depth in range(max((len(a) for a in angles), default=0)):
-            rows = [row for row, a in enumerate(angles) if len(a) > depth]
-            later = np.array([constants[row][depth + 1] for row in rows])
-            self._rounds.append((np.array(rows), Angles([angles[row][depth] for row in rows]), later))
-
-    def __call__(self, theta: FloatArray) -> tuple[ComplexArray, ComplexArray]:
-        """The pairs (a, b) of su2, complex128 (gaps, batch) each."""
-        a = np.repeat(self._first[:, :1], theta.shape[1], axis=1)
-        b = np.repeat(self._first[:, 1:], theta.shape[1], axis=1)
-        for rows, angles, later in self._rounds:
-            turn = np.exp(-0.5j * angles(theta))
-            x, y = a[rows] * turn, b[rows] * turn.conj()
-            c, d = later[:, :1], later[:, 1:]
-            a[rows], b[rows] = c * x - d.conj() * y, d * x + c.conj() * y
-        return a, b
 
 
 def _levels(plan: Sequence[Wire], base: IntArray) -> list[tuple[Kind, bool, IntArray]]:
@@ -105,9 +51,10 @@ class Binder:
     def __init__(self, network: Network, plan: Sequence[Wire], native: NativeName) -> None:
         self._ms = native == "ms"
         self._n_qubits = network.n_qubits
+        self._stages = network.stages
         self._base = np.cumsum([0, *(len(w.gaps) for w in plan)])
         self._angles = Angles([event.angle for event in network.events])
-        self._gaps = Gaps([gap.parts for w in plan for gap in w.gaps])
+        self._gaps = Products([gap.parts for w in plan for gap in w.gaps])
         self._costs = np.array([c for w in plan for c in w.costs])
         self._wire = np.repeat(np.arange(len(plan)), [len(w.gaps) for w in plan])
         self._is_first = np.zeros(self._base[-1], dtype=bool)
@@ -161,6 +108,8 @@ class Binder:
     def __call__(self, theta: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
         """Angles float64 (batch, n_angles) and flips uint8 (batch, n_qubits) for theta float64 (batch, n_params)."""
         columns = np.ascontiguousarray(theta.T)
+        for stage in self._stages:
+            columns = np.concatenate([columns, stage(columns)])
         batch = len(theta)
         angle = self._angles(columns)
         halves = np.rint(angle / np.pi)

@@ -11,6 +11,7 @@ Why swaps vanish: a swap renames the qubits before it, and all of them start in 
 forbids the renamed pairs are swaps built from entanglers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -55,6 +56,10 @@ class Affine:
         return total
 
 
+Part: TypeAlias = ComplexArray | Affine
+Stage: TypeAlias = Callable[[FloatArray], FloatArray]
+
+
 @dataclass(frozen=True)
 class Local:
     """A product of one-qubit unitaries in time order: constants (su2 pairs) and rotations about Z by affine angles.
@@ -62,7 +67,7 @@ class Local:
     `value` is its su2 pair at the samples, complex128 (samples, 2).
     """
 
-    parts: "Parts"
+    parts: tuple[Part, ...]
     value: ComplexArray
 
     @classmethod
@@ -92,9 +97,6 @@ class Local:
         return bool(np.abs(self.value[:, 0]).max() < TOLERANCE)
 
 
-Parts: TypeAlias = tuple[ComplexArray | Affine, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """exp(-i angle/2 Z x Z) on two qubits."""
@@ -107,18 +109,24 @@ class Event:
 class Network:
     """Events in time order, and for every qubit its gaps: one more than it has events.
 
-    `thetas` are the samples, float64 (samples, n_params); `measured` holds the qubits that are read.
+    `thetas` are the samples, float64 (samples, n_params); `measured` holds the qubits that are read. `stages` extend
+    theta by angles that are no affine functions of it: each maps columns (n, batch) to further ones (m, batch).
     """
 
     n_qubits: int
     thetas: FloatArray
     measured: frozenset[int]
+    stages: tuple["Stage", ...] = ()
     events: list[Event] = field(default_factory=list)
     gaps: list[list[Local]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.gaps:
             self.gaps = [[self.constant_one] for _ in range(self.n_qubits)]
+
+    def emptied(self) -> "Network":
+        """A network without events and gates on the same qubits and parameters."""
+        return Network(self.n_qubits, self.thetas, self.measured, self.stages)
 
     @property
     def constant_one(self) -> Local:
@@ -144,7 +152,7 @@ class Network:
             self.gaps[q].append(self.constant_one)
 
 
-def _joined(first: Parts, later: Parts) -> Parts:
+def _joined(first: tuple[Part, ...], later: tuple[Part, ...]) -> tuple[Part, ...]:
     """Both products in one, neighbouring constants multiplied, rotations about Z collected across (anti)diagonals."""
     out = list(first)
     for part in later:
@@ -152,7 +160,7 @@ def _joined(first: Parts, later: Parts) -> Parts:
     return tuple(out)
 
 
-def _push(out: list[ComplexArray | Affine], part: ComplexArray | Affine) -> None:
+def _push(out: list[Part], part: Part) -> None:
     if isinstance(part, Affine):
         if out and isinstance(out[-1], Affine):
             _push(out, _collapsed(out.pop() + part))
@@ -168,11 +176,11 @@ def _push(out: list[ComplexArray | Affine], part: ComplexArray | Affine) -> None
         out.append(part)
 
 
-def _carried(between: ComplexArray | Affine) -> float:
+def _carried(between: Part) -> float:
     """The sign with which a rotation about Z passes an (anti)diagonal constant; 0 if it does not pass."""
     a, b = np.abs(between)
     return 1.0 if b < TOLERANCE else -1.0 if a < TOLERANCE else 0.0
 
 
-def _collapsed(angle: Affine) -> ComplexArray | Affine:
+def _collapsed(angle: Affine) -> Part:
     return angle if angle.terms else su2.rz(angle.constant)

@@ -5,9 +5,9 @@ antidiagonal one too, turning the event's sign; so what is left between two even
 """
 
 import math
+from dataclasses import replace
 
-import numpy as np
-
+from qcaan.circuits.compiler.blocks import consolidated
 from qcaan.circuits.compiler.network import TOLERANCE, Affine, Event, Local, Network
 
 
@@ -16,15 +16,19 @@ def simplified(network: Network) -> Network:
     while True:
         n_events = len(network.events)
         network = _without_unseen(_Rebuilt(network).network)
-        if len(network.events) == n_events:
+        if len(network.events) < n_events:
+            continue
+        shorter = consolidated(network)
+        if shorter is None:
             return network
+        network = shorter
 
 
 class _Rebuilt:
     """One pass from the start of the network to its end."""
 
     def __init__(self, old: Network) -> None:
-        self.network = Network(old.n_qubits, old.thetas, old.measured)
+        self.network = old.emptied()
         self._group: list[dict[int, int]] = [{} for _ in range(old.n_qubits)]  # other qubit -> event, in the last group
         position = [0] * old.n_qubits
         for event in old.events:
@@ -70,7 +74,7 @@ class _Rebuilt:
 
 
 def _half_turns(angle: Affine) -> float | None:
-    """n where the angle is n pi for every theta."""
+    """N where the angle is n pi for every theta."""
     halves = angle.constant / math.pi
     near = abs(halves - round(halves)) * math.pi < TOLERANCE
     return float(round(halves)) if near and not angle.terms else None
@@ -97,4 +101,4 @@ def _without_unseen(network: Network) -> Network:
             position[q] -= 1
         if seen:
             kept.append(event)
-    return Network(network.n_qubits, network.thetas, network.measured, kept[::-1], gaps)
+    return replace(network, events=kept[::-1], gaps=gaps)

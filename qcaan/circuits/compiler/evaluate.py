@@ -1,0 +1,66 @@
+"""Affine angles and one-qubit products as functions of theta: many at once, for a whole batch, arrays (items, batch)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qcaan.circuits.compiler import su2
+from qcaan.circuits.compiler.network import Affine, Part
+from qcaan.circuits.gates import ComplexArray, FloatArray
+
+IntArray = NDArray[np.int64]
+
+
+class Angles:
+    """Affine angles evaluated together: theta (n_params, batch) -> float64 (len(affines), batch)."""
+
+    def __init__(self, affines: Sequence[Affine]) -> None:
+        self.constant: FloatArray = np.array([a.constant for a in affines], dtype=np.float64)[:, None]
+        self._rounds: list[tuple[IntArray, IntArray, FloatArray]] = []
+        for depth in range(max((len(a.terms) for a in affines), default=0)):
+            rows = [row for row, a in enumerate(affines) if len(a.terms) > depth]
+            terms = [affines[row].terms[depth] for row in rows]
+            index = np.array([i for i, _ in terms])
+            self._rounds.append((np.array(rows), index, np.array([c for _, c in terms])[:, None]))
+
+    def __call__(self, theta: FloatArray) -> FloatArray:
+        """The angles at a batch of theta."""
+        out = np.repeat(self.constant, theta.shape[1], axis=1)
+        for rows, index, coefficient in self._rounds:
+            out[rows] += coefficient * theta[index]
+        return out
+
+
+class Products:
+    """Locals evaluated together: rounds of (rotation about Z, then a constant) after a constant."""
+
+    def __init__(self, products: Sequence[tuple[Part, ...]]) -> None:
+        constants: list[list[ComplexArray]] = []
+        angles: list[list[Affine]] = []
+        for parts in products:
+            constants.append([su2.IDENTITY])
+            angles.append([])
+            for part in parts:
+                if isinstance(part, Affine):
+                    angles[-1].append(part)
+                    constants[-1].append(su2.IDENTITY)
+                else:
+                    constants[-1][-1] = su2.multiply(part, constants[-1][-1])
+        self._first = np.array([c[0] for c in constants]).reshape(len(products), 2)
+        self._rounds: list[tuple[IntArray, Angles, ComplexArray]] = []
+        for depth in range(max((len(a) for a in angles), default=0)):
+            rows = [row for row, a in enumerate(angles) if len(a) > depth]
+            later = np.array([constants[row][depth + 1] for row in rows])
+            self._rounds.append((np.array(rows), Angles([angles[row][depth] for row in rows]), later))
+
+    def __call__(self, theta: FloatArray) -> tuple[ComplexArray, ComplexArray]:
+        """The pairs (a, b) of su2, complex128 (len(products), batch) each."""
+        a = np.repeat(self._first[:, :1], theta.shape[1], axis=1)
+        b = np.repeat(self._first[:, 1:], theta.shape[1], axis=1)
+        for rows, angles, later in self._rounds:
+            turn = np.exp(-0.5j * angles(theta))
+            x, y = a[rows] * turn, b[rows] * turn.conj()
+            c, d = later[:, :1], later[:, 1:]
+            a[rows], b[rows] = c * x - d.conj() * y, d * x + c.conj() * y
+        return a, b
