@@ -49,8 +49,7 @@ class GanSettings:
         ConfigError: a value is out of its range.
     """
 
-    channels: int = 48
-    batch_size: int = 64
+    channels: int = 32
     learning_rate: float = 2e-3
     betas: tuple[float, float] = (0.0, 0.99)
     r1_gamma: float = 0.01
@@ -68,7 +67,6 @@ class GanSettings:
         object.__setattr__(self, "betas", tuple(self.betas))
         limits: list[tuple[str, bool, str]] = [
             ("channels", self.channels >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 2, "at least 2"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "positive"),
             ("betas", len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
             ("r1_gamma", 0 <= self.r1_gamma < math.inf, "0 (off) or positive"),
@@ -88,7 +86,7 @@ class GanSettings:
 class Generator(nn.Module):
     """Bits as -1 and +1, then noise: float (n, n_bits + n_noise) -> images (n, 1, 28, 28) in (-1, 1)."""
 
-    def __init__(self, n_bits: int, *, channels: int = 48, n_noise: int = 0) -> None:
+    def __init__(self, n_bits: int, *, channels: int = 32, n_noise: int = 0) -> None:
         super().__init__()
         c = channels
         self.encode = nn.Linear(n_bits + n_noise, 2 * c * 16)
@@ -114,7 +112,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (n, 1, 28, 28) in [-1, 1] -> logits (n,), positive for "real", and latents (n, n_latent) in (-1, 1)."""
 
-    def __init__(self, n_latent: int, *, channels: int = 48, feeds_logit: bool = False, batchnorm: bool = True) -> None:
+    def __init__(self, n_latent: int, *, channels: int = 32, feeds_logit: bool = False, batchnorm: bool = True) -> None:
         super().__init__()
         c = channels
         self.trunk = nn.Sequential(
@@ -256,7 +254,6 @@ class Game:
         values = {
             "n_bits": self.n_bits,
             "steps": self.steps,
-            "total_steps": self.total_steps,
             "settings": dataclasses.asdict(self.settings),
         }
         return {
@@ -264,7 +261,7 @@ class Game:
         }, values
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on exactly where `state` was taken, on the same machine bit for bit.
+        """Go on exactly where `state` was taken, on the same machine bit for bit; `total_steps` stays this game's.
 
         Raises:
             DataError: the state belongs to networks of another shape, or is incomplete.
@@ -277,7 +274,7 @@ class Game:
             for name, optimiser in self.optimisers.items():
                 self._load_moments(optimiser, _below(tensors, f"adam.{name}."))
             self.rng.set_state(tensors["rng"])
-            self.steps, self.total_steps = int(values["steps"]), int(values["total_steps"])
+            self.steps = int(values["steps"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise DataError(f"the checkpoint does not fit these networks: {error}") from error
 

@@ -23,7 +23,7 @@ from qcaan.learn.gan import (
     squared_gradient,
 )
 
-TINY = GanSettings(channels=2, batch_size=8, precision="float32")
+TINY = GanSettings(channels=2, precision="float32")
 N_BITS = 5
 
 
@@ -78,11 +78,10 @@ def test_resume_is_bit_exact(changes) -> None:
     expected = play(whole, range(12))
     play(half, range(5))
     tensors, values = half.state()
-    resumed = Game(N_BITS, half.settings, seed=99, total_steps=3)
+    resumed = Game(N_BITS, half.settings, seed=99, total_steps=20)
     resumed.load_state(load(save(tensors)), values)
     assert play(resumed, range(5, 12)) == expected[5:]
     assert same(whole, resumed)
-    assert resumed.total_steps == 20
 
 
 def test_state_of_a_new_game_restores() -> None:
@@ -137,6 +136,14 @@ def test_learning_rate_schedule() -> None:
     assert rates[:11] == [TINY.learning_rate] * 11
     assert np.allclose(np.diff(rates[10:]), -TINY.learning_rate / 10)
     assert game.learning_rate == 0
+
+
+def test_a_longer_run_goes_on_with_a_longer_schedule() -> None:
+    short = make()
+    play(short, range(20))
+    longer = Game(N_BITS, TINY, seed=1, total_steps=80)
+    longer.load_state(*short.state())
+    assert (short.learning_rate, longer.learning_rate) == (0, TINY.learning_rate)
 
 
 def test_the_optimisers_use_the_schedule() -> None:
@@ -349,7 +356,6 @@ def test_precision_choice() -> None:
     ("changes", "message"),
     [
         ({"channels": 0}, "gan.channels is 0: it must be at least 1"),
-        ({"batch_size": 1}, "gan.batch_size"),
         ({"learning_rate": 0.0}, "gan.learning_rate"),
         ({"learning_rate": float("nan")}, "gan.learning_rate"),
         ({"betas": (0.5, 1.0)}, "gan.betas"),
