@@ -266,11 +266,10 @@ class Courier:
                 raise
 
         kinds: dict[type[Exception], float] = {TransientError: self._patience.create_s}
-        slow_s = 0.0
         if self._patience.unavailable_s > 0:
             kinds[UnavailableError] = self._patience.unavailable_s
         try:
-            return retry(submit, kinds, self._patience, self._clock, slow_s)
+            return retry(submit, kinds, self._patience, self._clock)
         except (RejectedError, UnavailableError, CredentialsError, ThrottledError) as error:
             if dedupe != "key" and not unsure:
                 self._store.unsent(s.id)

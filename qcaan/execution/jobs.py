@@ -60,7 +60,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What requests would take. `usd_high`: every circuit is run as often as patience allows, and paid for each time."""
+    """What requests would take. `usd_high`: every circuit runs as often as patience allows, paid for each time."""
 
     n_submissions: int
     n_circuits: int

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import tenacity
 
+from qcaan.errors import UnavailableError
+
 T = TypeVar("T")
 
 
@@ -58,25 +60,19 @@ class Clock:
         return self.rng.uniform(0.0, bound_s)
 
 
-def retry(
-    ask: Callable[[], T], kinds: dict[type[Exception], float], patience: Patience, clock: Clock, slow_s: float = 0.0
-) -> T:
-    """`ask()` until it succeeds; errors of `kinds` are tried again for so many seconds, then the last one is raised.
-
-    `slow_s` is the least wait between tries of the slow kinds (those that wait for minutes).
-    """
+def retry(ask: Callable[[], T], kinds: dict[type[Exception], float], patience: Patience, clock: Clock) -> T:
+    """`ask()` until it succeeds; errors of `kinds` are tried again for so many seconds, then the last one is raised."""
     started = clock.now()
 
-    def limit_s(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return next((limit for kind, limit in kinds.items() if isinstance(error, kind)), 0.0)
-
     def wait_s(state: tenacity.RetryCallState) -> float:
+        if isinstance(_error(state), UnavailableError):
+            return patience.max_poll_s / 2 + clock.jitter(patience.max_poll_s / 2)
         bound = patience.first_backoff_s * 2.0 ** min(state.attempt_number - 1, 30)
-        return slow_s + clock.jitter(min(patience.max_backoff_s, bound))
+        return clock.jitter(min(patience.max_backoff_s, bound))
 
     def over(state: tenacity.RetryCallState) -> bool:
-        return clock.now() - started + state.upcoming_sleep > limit_s(state)
+        limit_s = next(limit for kind, limit in kinds.items() if isinstance(_error(state), kind))
+        return clock.now() - started + state.upcoming_sleep > limit_s
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(tuple(kinds)),
@@ -85,6 +81,10 @@ def retry(
         sleep=clock.sleep,
         reraise=True,
     )(ask)
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 class RateLimiter:

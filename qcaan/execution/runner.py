@@ -95,6 +95,8 @@ class Runner:
             DetachedError: jobs are still queued or running; call again to go on.
             BackendError, UnknownFateError: see `qcaan.errors`; what did succeed is recorded.
         """
+        if not requests:
+            return []
         asks = [self._compiler.check(request) for request in requests]
         digest = _digest(asks)
         needed = _shots_needed(asks)

@@ -151,7 +151,7 @@ def open_engine(url: URL, busy_s: float) -> Engine:
     """
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, connect_args={"client_encoding": "utf8"})
         memory = url.database in (None, "", ":memory:")
         options = {"poolclass": StaticPool} if memory else {}
         engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": busy_s}, **options)
