@@ -1,37 +1,70 @@
 """The exact engine: probabilities of all outcomes, their exact gradients, and seeded sampling.
 
 Qubit 0 is the most significant bit of an outcome's index. All qubits are read, whatever `Circuit.measured` says.
+
+Why compiled: an all-to-all layer of commuting gates is one pass over the state (`qcaan.circuits.structure`), so that
+for a Born machine of 8 qubits a few microseconds of arithmetic remain; between Python calls they would take a hundred
+times as long. Compiling costs some seconds, once on a machine (numba keeps the result on disk).
+
+Why threads of our own: the compiled passes release Python's lock, and a pool that lives as long as one call survives
+forks and needs no runtime library, unlike numba's parallel mode.
 """
 
-from collections.abc import Callable
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qcaan.circuits.circuit import Circuit, Gate, Theta, check_theta
-from qcaan.circuits.gates import GATES, ComplexArray, FloatArray
+from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeProgram
+from qcaan.circuits.structure import find_structure
+from qcaan.errors import CircuitError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+BATCH_THREADS_FROM = 14
+STATE_THREADS_FROM = 17
+"""Numbers of qubits from which rows of a batch, and passes over one state, are shared among threads: measured."""
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
     """Simulates one circuit structure for many parameter vectors.
 
     `n_values` is the length of a parameter vector: `n_params` of a `Circuit` (theta), `n_angles` of a `NativeProgram`.
+    `dtype` is the precision of the state, complex128 or complex64; results are float64. An engine has no state of its
+    own: threads may share it.
+
+    Raises:
+        CircuitError: a `dtype` that is not complex128 or complex64.
     """
 
     def __init__(self, circuit: Circuit | NativeProgram, *, dtype: DTypeLike = np.complex128) -> None:
+        if np.dtype(dtype) not in (np.complex128, np.complex64):
+            raise CircuitError(f"dtype={np.dtype(dtype)}: use complex128 or complex64")
         self.n_qubits = circuit.n_qubits
-        self._dtype = np.dtype(dtype)
-        if isinstance(circuit, NativeProgram):
-            self.n_values = circuit.n_angles
-            self._gates = [
-                Gate(gate.name, gate.qubits, tuple(Theta(k) for k in range(start, stop)))
-                for gate, (start, stop) in zip(circuit.gates, pairwise(circuit.offsets), strict=True)
-            ]
-        else:
-            self.n_values = circuit.n_params
-            self._gates = list(circuit.gates)
+        self.n_values = circuit.n_angles if isinstance(circuit, NativeProgram) else circuit.n_params
+        gates = _gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
+        found = find_structure(self.n_qubits, gates)
+        self._real = np.dtype(np.float64 if np.dtype(dtype) == np.complex128 else np.float32)
+        self._passes = _compiled_passes()
+        self._tables = (
+            found.starts, found.indices, found.scales, found.offsets, found.pairs, found.fields, found.words,
+            found.word_starts, found.word_angles,
+        )  # fmt: skip
+        self._shape = self._passes.state_shape(found.words.shape[1])
+        self._n_layers = len(found.pairs)
+        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def probabilities(self, values: ArrayLike) -> FloatArray:
         """Probabilities of all outcomes, float64 (B, 2**n), of `values` (B, n_values), or of one vector (B = 1).
@@ -39,44 +72,78 @@ class Engine:
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        batch = check_theta(values, self.n_values)
-        return self._density(self._forward(batch))
+        batch = self._checked(values)
+        return self._forward(batch, None)
 
     def linearize(self, values: ArrayLike) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Probabilities (B, 2**n), and the function that maps a cotangent (B, 2**n) to its gradient (B, n_values).
 
+        The adjoint method: exact, and at the cost of a few forward runs, whatever the number of values.
+
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        batch = check_theta(values, self.n_values)
-        final = self._forward(batch)
+        batch = self._checked(values)
+        states = np.empty((len(batch), *self._shape), dtype=self._real)
+        out = self._forward(batch, states)
 
         def vjp(cotangent: FloatArray) -> FloatArray:
-            psi, gradient = final, np.zeros_like(batch)
-            bra = (np.asarray(cotangent).reshape(len(batch), *[2] * self.n_qubits) * final).conj()
-            for gate in reversed(self._gates):
-                angles = _angles(gate, batch)
-                matrix = GATES[gate.name].unitary(angles).astype(self._dtype)
-                psi = _apply(np.conj(matrix).swapaxes(-1, -2), psi, gate.qubits)
-                for slot, angle in enumerate(gate.angles):
-                    if isinstance(angle, Theta):
-                        change = _apply(_derivative(gate.name, angles, slot), psi, gate.qubits)
-                        slope = 2 * np.einsum("bi,bi->b", bra.reshape(len(batch), -1), change.reshape(len(batch), -1))
-                        gradient[:, angle.index] += angle.scale * slope.real
-                bra = _apply(matrix.swapaxes(-1, -2), bra, gate.qubits)
+            weights = np.ascontiguousarray(cotangent, dtype=np.float64).reshape(out.shape)
+            gradient = np.zeros((len(batch), self.n_values))
+            self._backward(batch, states, weights, gradient)
             return gradient
 
-        return self._density(final), vjp
+        return out, vjp
 
-    def _forward(self, batch: FloatArray) -> ComplexArray:
-        state = np.zeros((len(batch), *[2] * self.n_qubits), dtype=self._dtype)
-        state[(slice(None), *[0] * self.n_qubits)] = 1
-        for gate in self._gates:
-            state = _apply(GATES[gate.name].unitary(_angles(gate, batch)).astype(self._dtype), state, gate.qubits)
-        return state
+    def _checked(self, values: ArrayLike) -> FloatArray:
+        """A private float64 (B, n_values): the caller may go on and change its own array before the gradient."""
+        batch = np.array(values, dtype=np.float64, order="C", ndmin=2)
+        if batch.ndim == 2 and batch.shape[1] == self.n_values and np.isfinite(np.vdot(batch, batch)):
+            return batch
+        return check_theta(batch, self.n_values)
 
-    def _density(self, state: ComplexArray) -> FloatArray:
-        return np.asarray(np.abs(state.reshape(len(state), -1)).astype(np.float64) ** 2)
+    def _forward(self, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
+        out = np.empty((len(batch), 2**self.n_qubits))
+        passes = self._passes
+        with _announced():
+            if self._shares_states(len(batch)):
+                with ThreadPoolExecutor(self._threads) as pool:
+                    for b, values in enumerate(batch):
+                        v = np.empty(self._shape, dtype=self._real) if states is None else states[b]
+                        bound = passes.bind(self._tables, values, v)
+                        passes.product_state(bound[2], v)
+                        for level in range(1, self._n_layers + 1):
+                            head = (self._tables, bound, level, v)
+                            _share(pool, self._threads, v.shape[0], passes.forward_rows, *head)
+                            _share(pool, self._threads, v.shape[1], passes.forward_columns, *head)
+                        _share(pool, self._threads, v.shape[0], passes.densities, v, out[b])
+                return out
+
+            def run(part: slice) -> None:
+                keep = np.empty((1, *self._shape), dtype=self._real) if states is None else states[part]
+                passes.run_forward(self._tables, batch[part], keep, out[part])
+
+            self._over_rows(run, len(batch))
+        return out
+
+    def _backward(self, batch: FloatArray, states: NDArray[Any], cotangent: FloatArray, gradient: FloatArray) -> None:
+        def run(part: slice) -> None:
+            self._passes.run_backward(self._tables, batch[part], states[part], cotangent[part], gradient[part])
+
+        with _announced():
+            self._over_rows(run, len(batch))
+
+    def _shares_states(self, n_rows: int) -> bool:
+        return self._threads > 1 and n_rows < self._threads and self.n_qubits >= STATE_THREADS_FROM
+
+    def _over_rows(self, run: Callable[[slice], None], n_rows: int) -> None:
+        parts = min(self._threads, n_rows) if self.n_qubits >= BATCH_THREADS_FROM else 1
+        if parts <= 1:
+            run(slice(0, n_rows))
+            return
+        edges = np.linspace(0, n_rows, parts + 1).astype(int).tolist()
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(run, [slice(a, b) for a, b in pairwise(edges)]))
 
 
 def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64]:
@@ -86,26 +153,27 @@ def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64
     return np.stack([rng.multinomial(shots, row / row.sum()) for rng, row in zip(streams, rows, strict=True)])
 
 
-def _angles(gate: Gate, batch: FloatArray) -> FloatArray:
-    """The gate's angles for every row, (B, n_angles)."""
-    columns = [
-        a.scale * batch[:, a.index] + a.offset if isinstance(a, Theta) else np.full(len(batch), a) for a in gate.angles
+def _gates(program: NativeProgram) -> list[Gate]:
+    """The program's gates with the k-th angle as theta[k]."""
+    return [
+        Gate(gate.name, gate.qubits, tuple(Theta(k) for k in range(start, stop)))
+        for gate, (start, stop) in zip(program.gates, pairwise(program.offsets), strict=True)
     ]
-    return np.stack(columns, axis=-1) if columns else np.zeros((len(batch), 0))
 
 
-def _apply(matrix: ComplexArray, state: ComplexArray, qubits: tuple[int, ...]) -> ComplexArray:
-    k = len(qubits)
-    front = np.moveaxis(state, [q + 1 for q in qubits], range(1, k + 1))
-    product = matrix @ front.reshape(len(state), 2**k, -1)
-    return np.moveaxis(product.reshape(front.shape), range(1, k + 1), [q + 1 for q in qubits])
+def _share(pool: ThreadPoolExecutor, n: int, length: int, run: Callable[..., None], *arguments: object) -> None:
+    """Run `run(*arguments, first, last)` over n parts of range(length), and wait for all."""
+    edges = np.linspace(0, length, n + 1).astype(int).tolist()
+    list(pool.map(lambda part: run(*arguments, *part), pairwise(edges)))
 
 
-def _derivative(name: str, angles: FloatArray, slot: int) -> ComplexArray:
-    """The unitary's derivative by one angle: exact, because entries are trigonometric polynomials of frequencies 0, 1/2 and 1."""
-    total: ComplexArray = np.zeros((), dtype=np.complex128)
-    for shift, weight in ((np.pi / 2, 0.5), (np.pi, (1 - np.sqrt(2)) / 4)):
-        step = np.zeros(angles.shape[-1])
-        step[slot] = shift
-        total = total + weight * (GATES[name].unitary(angles + step) - GATES[name].unitary(angles - step))
-    return np.asarray(total)
+def _compiled_passes() -> "ModuleType":
+    """The compiled passes. Imported late: numba takes a third of a second, and `import qcaan` must not."""
+    from qcaan.circuits import evolve
+
+    return evolve
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    yield

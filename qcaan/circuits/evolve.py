@@ -1,0 +1,386 @@
+"""A structure executed for given angles: forwards to probabilities, backwards to their gradient (the adjoint method).
+
+The tables are those of `qcaan.circuits.structure.Structure`, in its order. Forwards, a state is prepared and passes
+its layers. Backwards, the state and the bra (cotangent times state) undo them one by one, and every angle's derivative
+is read off on the way, as Re<bra| -i P |state> of its letter P: for the angles of a diagonal layer as signed sums of
+one vector, for a mixed bit while it is undone. A longer word needs X, Y and Z of its bit at one place; the derivatives
+of its angles are combinations of those three, so no decomposition is ever differentiated, and none is singular.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from qcaan.circuits.kernels import (
+    COLUMN,
+    PAD,
+    ROW_BITS,
+    Floats,
+    Ints,
+    build_phases,
+    compiled,
+    cos_sin,
+    mix_high,
+    mix_low,
+    multiply,
+    product_state,
+)
+from qcaan.circuits.slopes import (
+    contract,
+    flip_slope,
+    overlaps,
+    phase_slopes,
+    product_prefixes,
+    signed_sums,
+    turn_slopes_high,
+    turn_slopes_low,
+)
+
+Tables = tuple[Ints, Ints, Floats, Floats, Ints, Ints, Ints, Ints, Ints]
+"""starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles of a `Structure`."""
+
+
+@compiled
+def _half_angles(values: Floats, starts: Ints, indices: Ints, scales: Floats, offsets: Floats) -> Any:
+    """Cosines and sines of half of every expression."""
+    angles, cos, sin = np.empty(offsets.size), np.empty(offsets.size), np.empty(offsets.size)
+    for e in range(offsets.size):
+        angle = offsets[e]
+        for t in range(starts[e], starts[e + 1]):
+            angle += scales[t] * values[indices[t]]
+        angles[e] = 0.5 * angle
+    cos_sin(angles, cos, sin)
+    return cos, sin
+
+
+@compiled
+def _column(angles: Ints, cos: Floats, sin: Floats) -> tuple[float, float, float, float]:
+    """First column (a, b) of the word's matrix [[a, -b*], [b, a*]], as re a, im a, re b, im b."""
+    ar, ai, br, bi = 1.0, 0.0, 0.0, 0.0
+    for k in range(angles.size):
+        c, s = cos[angles[k]], sin[angles[k]]
+        if k % 2:
+            ar, ai, br, bi = c * ar + s * ai, c * ai - s * ar, c * br - s * bi, c * bi + s * br
+        else:
+            ar, ai, br, bi = c * ar - s * br, c * ai - s * bi, s * ar + c * br, s * ai + c * bi
+    return ar, ai, br, bi
+
+
+@compiled
+def _unit_root(re: float, im: float) -> tuple[float, float]:
+    """A square root of a number of modulus 1."""
+    if re >= 0:
+        c = math.sqrt(0.5 * (1 + re))
+        return c, 0.5 * im / c
+    c = math.sqrt(0.5 * (1 - re))
+    return 0.5 * im / c, c
+
+
+@compiled
+def bind(tables: Tables, values: Floats, like: Floats) -> Any:
+    """The angles in the form that the passes need, in the precision of the state `like` where they touch it.
+
+    Returns the cosines and sines of half of every expression; one-bit start states (n, 4); rotations
+    (n_layers + 1, n, 2), cos and sin; starts (n_layers, n, 2), the phase of a bit's 0 while all lower bits are 0;
+    full phases of pairs (n_layers, m, m, 2); and, of words longer than one, the phase exp(i angle) of the Z before
+    the Y (n_layers + 1, n, 2).
+    """
+    _, _, _, _, pairs, fields, words, word_starts, word_angles = tables
+    n_layers, n = fields.shape
+    m = min(n, ROW_BITS)
+    cos, sin = _half_angles(values, tables[0], tables[1], tables[2], tables[3])
+    vectors = np.zeros((n, 4), dtype=like.dtype)
+    rotations = np.zeros((n_layers + 1, n, 2), dtype=like.dtype)
+    starts = np.zeros((n_layers, n, 2))
+    full = np.empty((n_layers, m, m, 2), dtype=like.dtype)
+    before = np.zeros((n_layers + 1, n, 2))
+    vectors[:, 0] = 1
+    rotations[:, :, 0] = 1
+    starts[:, :, 0] = 1
+    for level in range(n_layers):
+        for bit in range(n):
+            e = fields[level, bit]
+            if e >= 0:
+                starts[level, bit, 0], starts[level, bit, 1] = cos[e], -sin[e]
+            for low in range(bit if bit < m else 0):
+                e = pairs[level, bit, low]
+                c, s = (cos[e], sin[e]) if e >= 0 else (1.0, 0.0)
+                full[level, bit, low, 0], full[level, bit, low, 1] = c * c - s * s, 2 * c * s
+                r, i = starts[level, bit, 0], starts[level, bit, 1]
+                starts[level, bit, 0], starts[level, bit, 1] = r * c + i * s, i * c - r * s
+    for level in range(n_layers + 1):
+        for bit in range(n):
+            word = words[level, bit]
+            if word < 0:
+                continue
+            angles = word_angles[word_starts[word] : word_starts[word + 1]]
+            if level and angles.size == 1:
+                rotations[level, bit, 0], rotations[level, bit, 1] = cos[angles[0]], sin[angles[0]]
+                continue
+            ar, ai, br, bi = _column(angles, cos, sin)
+            if level == 0:
+                vectors[bit, 0], vectors[bit, 1], vectors[bit, 2], vectors[bit, 3] = ar, ai, br, bi
+                continue
+            # The matrix is Rz(mu) Ry Rz(nu) with a ~ exp(-i (mu + nu)/2), b ~ exp(i (mu - nu)/2).
+            c, s = math.hypot(ar, ai), math.hypot(br, bi)
+            rotations[level, bit, 0], rotations[level, bit, 1] = c, s
+            ar, ai = (ar / c, ai / c) if c > 0 else (1.0, 0.0)
+            br, bi = (br / s, bi / s) if s > 0 else (1.0, 0.0)
+            nr, ni = ar * br - ai * bi, ar * bi + ai * br  # exp(-i nu)
+            before[level, bit, 0], before[level, bit, 1] = nr, -ni
+            _turn(starts[level - 1, bit], nr, ni)
+            if level < n_layers:
+                _turn(starts[level, bit], ar * br + ai * bi, ai * br - ar * bi)  # exp(-i mu)
+    return cos, sin, vectors, rotations, starts, full, before
+
+
+@compiled
+def _turn(half: Floats, re: float, im: float) -> None:
+    """Multiply by a square root of re + i im."""
+    c, s = _unit_root(re, im)
+    half[0], half[1] = c * half[0] - s * half[1], c * half[1] + s * half[0]
+
+
+@compiled
+def _row_starts(row: int, cos: Floats, sin: Floats, pairs: Ints, starts: Floats, m: int, out: Floats) -> None:
+    """Starts of the low bits when the high bits are those of `row`, and the phase of the high bits themselves."""
+    n = pairs.shape[0]
+    for bit in range(m):
+        r, i = starts[bit, 0], starts[bit, 1]
+        for high in range(m, n):
+            e = pairs[high, bit]
+            if e >= 0:
+                c, s = cos[e], -sin[e] if row >> (high - m) & 1 == 0 else sin[e]
+                r, i = r * c - i * s, i * c + r * s
+        out[bit, 0], out[bit, 1] = r, i
+    r, i = 1.0, 0.0
+    for high in range(m, n):
+        flipped = row >> (high - m) & 1
+        c, s = starts[high, 0], starts[high, 1] if flipped == 0 else -starts[high, 1]
+        r, i = r * c - i * s, i * c + r * s
+        for other in range(m, high):
+            e = pairs[high, other]
+            if e >= 0:
+                c, s = cos[e], -sin[e] if flipped == row >> (other - m) & 1 else sin[e]
+                r, i = r * c - i * s, i * c + r * s
+    out[m, 0], out[m, 1] = r, i
+
+
+@compiled
+def forward_rows(tables: Tables, bound: Any, level: int, v: Floats, first: int, last: int) -> None:
+    """Diagonal layer `level` (from 1), and the mixing of the low bits after it, in the rows first..last-1."""
+    cos, sin, _, rotations, starts, full, _ = bound
+    pairs, words = tables[4][level - 1], tables[6][level]
+    m = full.shape[1]
+    work = np.empty((4, 1 << m), dtype=v.dtype)
+    row_starts = np.empty((m + 1, 2), dtype=v.dtype)
+    for row in range(first, last):
+        _row_starts(row, cos, sin, pairs, starts[level - 1], m, row_starts)
+        build_phases(row_starts, full[level - 1], pairs, work[:2], work[2:])
+        multiply(work[:2], 1, v[row])
+        mix_low(v[row], m, words, rotations[level])
+
+
+@compiled
+def forward_columns(tables: Tables, bound: Any, level: int, v: Floats, first: int, last: int) -> None:
+    """The mixing of the high bits after layer `level`, in the columns first..last-1."""
+    mix_high(v, bound[5].shape[1], tables[6][level], bound[3][level], first, last)
+
+
+@compiled
+def densities(v: Floats, out: Floats, first: int, last: int) -> None:
+    """Probabilities of the rows first..last-1 into `out` (2**n_qubits,)."""
+    size = (v.shape[1] - PAD) // 2
+    for row in range(first, last):
+        re, im, target = v[row, :size], v[row, size:], out[row * size : (row + 1) * size]
+        for i in range(target.size):
+            target[i] = re[i] * re[i] + im[i] * im[i]
+
+
+@compiled
+def run_forward(tables: Tables, values: Floats, states: Floats, out: Floats) -> None:
+    """Probabilities (B, 2**n_qubits) of every row of `values`.
+
+    `states` (B, rows, 2 * 2**m + PAD) keeps the final states; (1, ...) is work space.
+    """
+    n_layers = tables[5].shape[0]
+    for b in range(values.shape[0]):
+        v = states[b % states.shape[0]]
+        bound = bind(tables, values[b], v)
+        product_state(bound[2], v)
+        for level in range(1, n_layers + 1):
+            forward_rows(tables, bound, level, v, 0, v.shape[0])
+            forward_columns(tables, bound, level, v, 0, v.shape[1])
+        densities(v, out[b], 0, v.shape[0])
+
+
+@compiled
+def bras(v: Floats, cotangent: Floats, u: Floats, first: int, last: int) -> None:
+    """Cotangent (2**n_qubits,) times state, in the rows first..last-1."""
+    size = (v.shape[1] - PAD) // 2
+    for row in range(first, last):
+        weights = cotangent[row * size : (row + 1) * size]
+        for part in range(0, 2 * size, size):
+            ket, bra = v[row, part : part + size], u[row, part : part + size]
+            bra[:] = 0
+            for i in range(weights.size):
+                bra[i] = weights[i] * ket[i]
+
+
+@compiled
+def backward_columns(
+    tables: Tables, bound: Any, level: int, v: Floats, u: Floats, first: int, last: int, turns: Floats
+) -> None:
+    """Undo `forward_columns` on state and bra; adds the slopes of -iY of the high bits to `turns` (n,)."""
+    words, m = tables[6][level], bound[5].shape[1]
+    undo = bound[3][level].copy()
+    undo[:, 1] *= -1
+    for column in range(first, last if words.size > m else first, COLUMN // 2):
+        width = min(COLUMN // 2, last - column)
+        turn_slopes_high(v, u, m, words, turns, column, width)
+        mix_high(v, m, words, undo, column, column + width)
+        mix_high(u, m, words, undo, column, column + width)
+
+
+@compiled
+def backward_rows(
+    tables: Tables, bound: Any, level: int, v: Floats, u: Floats, first: int, last: int,
+    turns: Floats, flips: Floats, singles: Floats, doubles: Floats,
+) -> None:  # fmt: skip
+    """Undo `forward_rows` on state and bra; adds the slopes of -iY of low bits, -iX of bits with longer words, -iZ and
+    -iZZ of all bits to `turns`, `flips`, `singles` (n,), `doubles` (n, n)."""
+    cos, sin, _, rotations, starts, full, _ = bound
+    pairs, words, word_starts = tables[4][level - 1], tables[6][level], tables[7]
+    n, m = words.size, full.shape[1]
+    work = np.empty((5, 1 << m), dtype=v.dtype)
+    row_starts, undo = np.empty((m + 1, 2), dtype=v.dtype), rotations[level].copy()
+    undo[:, 1] *= -1
+    low, both = np.zeros(m), np.zeros((m, m))
+    for bit in range(m, n):
+        if words[bit] >= 0 and word_starts[words[bit] + 1] - word_starts[words[bit]] > 1:
+            flips[bit] += flip_slope(v, u, bit, m, first, last)
+    for row in range(first, last):
+        ket, bra = v[row], u[row]
+        turn_slopes_low(ket, bra, m, words, turns)
+        mix_low(ket, m, words, undo)
+        mix_low(bra, m, words, undo)
+        for bit in range(m):
+            if words[bit] >= 0 and word_starts[words[bit] + 1] - word_starts[words[bit]] > 1:
+                flips[bit] += flip_slope(v, u, bit, m, row, row + 1)
+        phase_slopes(ket, bra, work[4])
+        total = signed_sums(work[4], work[2], low, both)
+        for bit in range(m):
+            singles[bit] += low[bit]
+            for other in range(bit):
+                doubles[bit, other] += both[bit, other]
+        for bit in range(m, n):
+            sign = 1 - 2 * (row >> (bit - m) & 1)
+            singles[bit] += sign * total
+            for other in range(m):
+                doubles[bit, other] += sign * low[other]
+            for other in range(m, bit):
+                doubles[bit, other] += sign * (1 - 2 * (row >> (other - m) & 1)) * total
+        _row_starts(row, cos, sin, pairs, starts[level - 1], m, row_starts)
+        build_phases(row_starts, full[level - 1], pairs, work[:2], work[2:])
+        multiply(work[:2], -1, ket)
+        multiply(work[:2], -1, bra)
+
+
+@compiled
+def _word_slopes(
+    angles: Ints, cos: Floats, sin: Floats, x: float, y: float, z: float, ends: bool, slopes: Floats
+) -> None:
+    """Add the derivatives by a word's angles; x, y, z are those by -iX, -iY, -iZ at the word's start, or its end."""
+    if ends:
+        for k in range(angles.size - 1, -1, -1):
+            c, s = _doubled(cos[angles[k]], sin[angles[k]])
+            slopes[angles[k]] += z if k % 2 else y
+            x, y, z = (c * x + s * y, c * y - s * x, z) if k % 2 else (c * x - s * z, y, c * z + s * x)
+    else:
+        for k in range(angles.size):
+            c, s = _doubled(cos[angles[k]], sin[angles[k]])
+            slopes[angles[k]] += z if k % 2 else y
+            x, y, z = (c * x - s * y, c * y + s * x, z) if k % 2 else (c * x + s * z, y, c * z - s * x)
+
+
+@compiled
+def _doubled(c: float, s: float) -> tuple[float, float]:
+    return c * c - s * s, 2 * c * s
+
+
+@compiled
+def _start_slopes(tables: Tables, bound: Any, v: Floats, u: Floats, slopes: Floats) -> None:
+    """Add the derivatives by the angles of the first words. Contracts the bra `u`; `v` is work space."""
+    cos, sin, vectors = bound[0], bound[1], bound[2]
+    words, word_starts, word_angles = tables[6][0], tables[7], tables[8]
+    product_prefixes(vectors, v)
+    for bit in range(words.size - 1, -1, -1):
+        if words[bit] >= 0:
+            a, b, p, q = overlaps(v, u, bit)
+            r0, i0, r1, i1 = vectors[bit, 0], vectors[bit, 1], vectors[bit, 2], vectors[bit, 3]
+            x = a * i1 - b * r1 + p * i0 - q * r0
+            y = p * r0 + q * i0 - a * r1 - b * i1
+            z = a * i0 - b * r0 - p * i1 + q * r1
+            angles = word_angles[word_starts[words[bit]] : word_starts[words[bit] + 1]]
+            _word_slopes(angles, cos, sin, x, y, z, True, slopes)
+        contract(vectors, u, bit)
+
+
+@compiled
+def gather(
+    tables: Tables, bound: Any, v: Floats, u: Floats,
+    turns: Floats, flips: Floats, singles: Floats, doubles: Floats, gradient: Floats,
+) -> None:  # fmt: skip
+    """The gradient (n_values,) from the slopes of all layers, and of the first words from the undone state."""
+    starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles = tables
+    cos, sin, before = bound[0], bound[1], bound[6]
+    n_layers, n = fields.shape
+    slopes = np.zeros(offsets.size)
+    _start_slopes(tables, bound, v, u, slopes)
+    for level in range(1, n_layers + 1):
+        for bit in range(n):
+            if fields[level - 1, bit] >= 0:
+                slopes[fields[level - 1, bit]] += singles[level, bit]
+            for low in range(bit):
+                if pairs[level - 1, bit, low] >= 0:
+                    slopes[pairs[level - 1, bit, low]] += doubles[level, bit, low]
+            word = words[level, bit]
+            if word < 0:
+                continue
+            angles = word_angles[word_starts[word] : word_starts[word + 1]]
+            x, y = flips[level, bit], turns[level, bit]
+            if angles.size == 1:
+                slopes[angles[0]] += y
+            else:  # from between the word's own Z and Y back to its start
+                c, s = before[level, bit, 0], before[level, bit, 1]
+                x, y = c * x + s * y, c * y - s * x
+                _word_slopes(angles, cos, sin, x, y, singles[level, bit], False, slopes)
+    for e in range(offsets.size):
+        for t in range(starts[e], starts[e + 1]):
+            gradient[indices[t]] += scales[t] * slopes[e]
+
+
+@compiled
+def run_backward(tables: Tables, values: Floats, states: Floats, cotangent: Floats, gradient: Floats) -> None:
+    """Gradient (B, n_values) of sum(cotangent * probabilities), from the final `states` of `run_forward`."""
+    n_layers, n = tables[5].shape
+    v, u = np.empty_like(states[0]), np.empty_like(states[0])
+    turns, flips = np.empty((n_layers + 1, n)), np.empty((n_layers + 1, n))
+    singles, doubles = np.empty((n_layers + 1, n)), np.empty((n_layers + 1, n, n))
+    for b in range(values.shape[0]):
+        bound = bind(tables, values[b], v)
+        turns[:], flips[:], singles[:], doubles[:] = 0, 0, 0, 0
+        v[:] = states[b]
+        bras(v, cotangent[b], u, 0, v.shape[0])
+        for level in range(n_layers, 0, -1):
+            backward_columns(tables, bound, level, v, u, 0, v.shape[1], turns[level])
+            backward_rows(
+                tables, bound, level, v, u, 0, v.shape[0], turns[level], flips[level], singles[level], doubles[level]
+            )
+        gather(tables, bound, v, u, turns, flips, singles, doubles, gradient[b])
+
+
+def state_shape(n: int) -> tuple[int, int]:
+    """Rows and columns of a state of n bits."""
+    return 1 << max(0, n - ROW_BITS), (2 << min(n, ROW_BITS)) + PAD

@@ -1,0 +1,357 @@
+"""A circuit's structure, found once: alternating layers that mix single qubits and layers that are diagonal.
+
+Every gate is a product of rotations exp(-i a/2 P) with P a Pauli letter, or a pair of letters, and an angle a that is
+affine in the engine's values. Three rewritings bring any sequence of them into few layers:
+
+1. Quarter turns of one qubit (h, s, x, rx(pi/2), ...) are not executed: they only rename the letters of what follows,
+   and of what is measured. Exchanged qubits are renamed too.
+2. Rotations by pairs of letters that commute share a layer, however many there are. Each qubit's letter in a layer is
+   named Z, so that the layer is diagonal. All XX of a Born machine's layer become one pass over the state.
+3. What remains of one qubit between two layers is a word: rotations about Y and Z in turn. Its outer Z belong to the
+   diagonal layers around it. A word of one Y mixes the qubit by a real rotation; a longer one is multiplied out, and
+   decomposed as Z Y Z, when its angles are known. The first words act on |0>, so they prepare a product state.
+
+Why Y for mixing: the matrix is real. A qubit measured in its layer's letter needs no word at its end; and a diagonal
+layer, or part of one, that nothing mixes afterwards is dropped: it cannot be seen.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qcaan.circuits.circuit import Angle, Gate, Theta
+from qcaan.circuits.gates import FloatArray
+
+HALF_PI = math.pi / 2
+X, Y, Z = 1, 2, 3
+Letter = int
+"""+-1, +-2, +-3: a signed Pauli letter X, Y, Z."""
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """The angle offset + sum of scale * values[index]."""
+
+    terms: tuple[tuple[int, float], ...] = ()
+    offset: float = 0.0
+
+    @classmethod
+    def of(cls, angle: Angle) -> "Affine":
+        """A circuit's angle."""
+        return cls(((angle.index, angle.scale),), angle.offset) if isinstance(angle, Theta) else cls((), angle)
+
+    def __add__(self, other: "Affine") -> "Affine":
+        scales = dict(self.terms)
+        for index, scale in other.terms:
+            scales[index] = scales.get(index, 0.0) + scale
+        return Affine(tuple((i, s) for i, s in scales.items() if s != 0), self.offset + other.offset)
+
+    def __mul__(self, factor: float) -> "Affine":
+        return Affine(tuple((i, s * factor) for i, s in self.terms if factor != 0), self.offset * factor)
+
+    def __neg__(self) -> "Affine":
+        return self * -1.0
+
+    @property
+    def quarter_turns(self) -> int | None:
+        """The constant angle in units of pi/2, modulo 4, or None if it is something else."""
+        quarters = round(self.offset / HALF_PI)
+        exact = not self.terms and abs(self.offset - quarters * HALF_PI) < 1e-15 * (1 + abs(self.offset))
+        return quarters % 4 if exact else None
+
+    @property
+    def is_trivial(self) -> bool:
+        """The rotation is the identity, up to a global phase."""
+        return self.quarter_turns == 0
+
+
+Rotation = tuple[Letter, Affine]
+Word = list[Rotation]
+
+
+def _times(p: Letter, q: Letter) -> Letter:
+    """The letter r with P Q = i R, for different letters."""
+    third = 6 - abs(p) - abs(q)
+    cyclic = (abs(q) - abs(p)) % 3 == 1
+    return third * (1 if (p > 0) == (q > 0) else -1) * (1 if cyclic else -1)
+
+
+def turned(p: Letter, q: Letter, quarters: int) -> Letter:
+    """exp(-i a/2 Q) P exp(i a/2 Q) for a = quarters * pi/2: P seen after a turn about Q."""
+    for _ in range(quarters % 4 if abs(p) != abs(q) else 0):
+        p = _times(q, p)
+    return p
+
+
+@dataclass
+class _Layer:
+    fields: dict[int, Affine] = field(default_factory=dict)
+    pairs: dict[tuple[int, int], Affine] = field(default_factory=dict)
+
+
+@dataclass
+class _Qubit:
+    """Where one qubit stands: the letters of its layers so far, and the word since the last of them."""
+
+    names: dict[Letter, Letter] = field(default_factory=lambda: {X: X, Y: Y, Z: Z})
+    layers: list[tuple[int, Letter]] = field(default_factory=list)
+    words: list[Word] = field(default_factory=lambda: [[]])
+
+    def renamed(self, letter: Letter) -> Letter:
+        name = self.names[abs(letter)]
+        return name if letter > 0 else -name
+
+    def turn(self, letter: Letter, quarters: int) -> None:
+        """Record a quarter turn instead of executing it."""
+        self.names = {p: self.renamed(turned(p, letter, -quarters)) for p in (X, Y, Z)}
+
+    def first_layer(self, letter: Letter) -> int:
+        """The earliest layer that a pair with this letter can join."""
+        if not self.layers:
+            return 1
+        level, current = self.layers[-1]
+        return level if current == letter and not self.words[-1] else level + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The tables that `qcaan.circuits.evolve` executes. Bit b of an outcome's index is qubit n-1-b.
+
+    Expressions (angles): e has the value offsets[e] + sum of scales[t] * values[indices[t]], t in the range
+    starts[e]..starts[e+1]. Layers: `pairs` (n_layers, n, n) and `fields` (n_layers, n) hold the expression of a pair
+    (bit, lower bit) or of a bit, -1 for none; `words` (n_layers + 1, n) holds the word of a bit before the first
+    layer or after each, -1 for none; word w is the expressions word_angles[word_starts[w]..word_starts[w+1]], about
+    Y, Z, Y, ..., Y. All integers are int32.
+    """
+
+    n_qubits: int
+    starts: NDArray[np.int32]
+    indices: NDArray[np.int32]
+    scales: FloatArray
+    offsets: FloatArray
+    pairs: NDArray[np.int32]
+    fields: NDArray[np.int32]
+    words: NDArray[np.int32]
+    word_starts: NDArray[np.int32]
+    word_angles: NDArray[np.int32]
+
+
+def find_structure(n_qubits: int, gates: Iterable[Gate]) -> Structure:
+    """The layers of a circuit on |0...0>, all qubits measured in Z."""
+    qubits = [_Qubit() for _ in range(n_qubits)]
+    where = list(range(n_qubits))
+    layers = [_Layer()]
+    for gate in gates:
+        if gate.name == "swap":
+            a, b = gate.qubits
+            where[a], where[b] = where[b], where[a]
+            continue
+        for letters, angle in _rotations(gate):
+            _add(qubits, layers, {where[gate.qubits[i]]: p for i, p in letters.items()}, angle)
+    bits = {where[q]: n_qubits - 1 - q for q in range(n_qubits)}
+    return _tables(n_qubits, *_in_frames(qubits, layers, bits))
+
+
+def _rotations(gate: Gate) -> Iterator[tuple[dict[int, Letter], Affine]]:
+    """The gate as rotations in the order of time: letters on the gate's first and second qubit, angle."""
+    name, angles = gate.name, [Affine.of(a) for a in gate.angles]
+    constants = {
+        "id": [], "x": [(X, 2)], "y": [(Y, 2)], "z": [(Z, 2)], "h": [(Z, 2), (Y, 1)], "s": [(Z, 1)], "sdg": [(Z, -1)],
+        "t": [(Z, 0.5)], "tdg": [(Z, -0.5)], "sx": [(X, 1)], "sxdg": [(X, -1)],
+    }  # fmt: skip
+    if name in constants:
+        yield from (({0: p}, Affine((), quarters * HALF_PI)) for p, quarters in constants[name])
+    elif name in ("rx", "ry", "rz", "p"):
+        yield {0: {"rx": X, "ry": Y}.get(name, Z)}, angles[0]
+    elif name == "u":
+        yield from (({0: p}, a) for p, a in ((Z, angles[2]), (Y, angles[0]), (Z, angles[1])))
+    elif name in ("gpi", "gpi2"):
+        turn = Affine((), math.pi if name == "gpi" else HALF_PI)
+        yield from (({0: p}, a) for p, a in ((Z, -angles[0]), (X, turn), (Z, angles[0])))
+    elif name in ("xx", "yy", "zz"):
+        letter = {"xx": X, "yy": Y, "zz": Z}[name]
+        yield {0: letter, 1: letter}, angles[0]
+    elif name == "ms":
+        yield from (({i: Z}, -angles[i]) for i in (0, 1))
+        yield {0: X, 1: X}, angles[2]
+        yield from (({i: Z}, angles[i]) for i in (0, 1))
+    elif name == "iswap":
+        yield from (({0: p, 1: p}, Affine((), -HALF_PI)) for p in (X, Y))
+    else:
+        yield from _controlled(name, angles)
+
+
+def _controlled(name: str, angles: list[Affine]) -> Iterator[tuple[dict[int, Letter], Affine]]:
+    """A rotation of the second qubit controlled by the first: half of it always, half with the control's sign."""
+    letter = {"x": X, "y": Y}.get(name[-1], Z)
+    angle = angles[0] if angles else Affine((), math.pi)
+    if name == "ch":  # h is z, seen an eighth turn about y further on
+        yield {1: Y}, Affine((), -HALF_PI / 2)
+    if not name.startswith("cr"):  # not a rotation but a phase: the control turns too
+        yield {0: Z}, angle * 0.5
+    yield {1: letter}, angle * 0.5
+    yield {0: Z, 1: letter}, angle * -0.5
+    if name == "ch":
+        yield {1: Y}, Affine((), HALF_PI / 2)
+
+
+def _add(qubits: list[_Qubit], layers: list[_Layer], letters: dict[int, Letter], angle: Affine) -> None:
+    """Place one rotation as early as what it does not commute with allows."""
+    quarters = angle.quarter_turns
+    if quarters is not None and (len(letters) == 1 or quarters % 2 == 0):
+        for q, letter in letters.items():  # half a turn of a pair is half a turn of each
+            qubits[q].turn(letter, quarters)
+        return
+    renamed = {q: qubits[q].renamed(letter) for q, letter in letters.items()}
+    for q, letter in renamed.items():
+        angle = angle if letter > 0 else -angle
+        renamed[q] = abs(letter)
+    if len(renamed) == 1:
+        ((q, letter),) = renamed.items()
+        qubit = qubits[q]
+        if qubit.layers and qubit.layers[-1][1] == letter and not qubit.words[-1]:
+            _accumulate(layers[qubit.layers[-1][0]].fields, q, angle)
+        else:
+            _extend(qubit.words[-1], letter, angle)
+        return
+    level = max(qubits[q].first_layer(letter) for q, letter in renamed.items())
+    layers.extend(_Layer() for _ in range(level + 1 - len(layers)))
+    for q, letter in renamed.items():
+        qubit = qubits[q]
+        if not qubit.layers or qubit.layers[-1][0] != level:
+            if qubit.words[-1] and qubit.words[-1][-1][0] == letter:
+                _accumulate(layers[level].fields, q, qubit.words[-1].pop()[1])
+            qubit.layers.append((level, letter))
+            qubit.words.append([])
+    a, b = sorted(renamed)
+    _accumulate(layers[level].pairs, (a, b), angle)
+
+
+def _accumulate(angles: dict[Any, Affine], key: Any, angle: Affine) -> None:
+    angles[key] = angles.get(key, Affine()) + angle
+
+
+def _extend(word: Word, letter: Letter, angle: Affine) -> None:
+    """Append a rotation to a word, in which neighbours have different letters and nothing is trivial."""
+    if word and word[-1][0] == letter:
+        angle = word.pop()[1] + angle
+    if not angle.is_trivial:
+        word.append((letter, angle))
+
+
+Frame = dict[Letter, Letter]
+"""The images of X, Y and Z under a rotation."""
+
+
+def _frame(a: int, b: int, c: int) -> Frame:
+    """The rotation by c quarter turns about Z, then b about Y, then a about Z."""
+    return {p: turned(turned(turned(p, Z, c), Y, b), Z, a) for p in (X, Y, Z)}
+
+
+_QUARTERS = [(a, b, c) for b, a, c in product(range(4), repeat=3)]
+
+
+def _image(frame: Frame, letter: Letter) -> Letter:
+    return frame[letter] if letter > 0 else -frame[-letter]
+
+
+def _frame_of(letter: Letter) -> Frame:
+    """A frame that names this letter Z."""
+    return next(frame for quarters in _QUARTERS if _image(frame := _frame(*quarters), letter) == Z)
+
+
+def _in_frames(
+    qubits: list[_Qubit], layers: list[_Layer], bits: dict[int, int]
+) -> tuple[list[_Layer], dict[tuple[int, int], Word]]:
+    """Layers and words by bit, in terms of Y and Z; of the layers, only what can be seen."""
+    words: dict[tuple[int, int], Word] = {}
+    seen: dict[int, int] = {}
+    signs: dict[int, float] = {}
+    fields: list[dict[int, Affine]] = [{} for _ in layers]
+    for q, qubit in enumerate(qubits):
+        bit, measured = bits[q], qubit.renamed(Z)
+        signs[q] = sign = 1 if measured > 0 else -1
+        for level, _ in qubit.layers:
+            if q in layers[level].fields:
+                _accumulate(fields[level], bit, layers[level].fields[q] * sign)
+        frames = [_frame(0, 0, 0), *(_frame_of(sign * letter) for _, letter in qubit.layers), _frame_of(measured)]
+        levels = [0, *(level for level, _ in qubit.layers), None]
+        for word, frame, following, level, upcoming in zip(
+            qubit.words, frames[:-1], frames[1:], levels[:-1], levels[1:], strict=True
+        ):
+            rewritten = _in_y_and_z(word, frame, following)
+            if rewritten and rewritten[0][0] == Z:
+                _, angle = rewritten.pop(0)
+                if level:
+                    _accumulate(fields[level], bit, angle)
+            if rewritten and rewritten[-1][0] == Z:
+                _, angle = rewritten.pop()
+                if upcoming:
+                    _accumulate(fields[upcoming], bit, angle)
+            if rewritten:
+                words[level, bit] = rewritten
+                seen[bit] = level
+    out = [_Layer() for _ in range(1 + max((level for level, _ in words), default=0))]
+    for level, layer in enumerate(out):
+        layer.fields = {b: a for b, a in fields[level].items() if seen.get(b, 0) >= level and not a.is_trivial}
+        for (p, q), angle in layers[level].pairs.items():
+            pair = (max(bits[p], bits[q]), min(bits[p], bits[q]))
+            if max(seen.get(bit, 0) for bit in pair) >= level and not angle.is_trivial:
+                layer.pairs[pair] = angle * (signs[p] * signs[q])
+    return out, words
+
+
+def _in_y_and_z(word: Word, frame: Frame, following: Frame) -> Word:
+    """A word in the letters of its frame, ending with the change to the following frame; about Y and Z in turn."""
+    back = {abs(image): letter if image > 0 else -letter for letter, image in frame.items()}
+    change = {p: _image(following, back[p]) for p in (X, Y, Z)}
+    a, b, c = next(quarters for quarters in _QUARTERS if _frame(*quarters) == change)
+    named = [(_image(frame, letter), angle) for letter, angle in word]
+    named += [(Z, Affine((), c * HALF_PI)), (Y, Affine((), b * HALF_PI)), (Z, Affine((), a * HALF_PI))]
+    out: Word = []
+    for letter, angle in named:
+        turn = Affine((), HALF_PI if abs(letter) == X else 0.0)
+        _extend(out, Z, turn)
+        _extend(out, Z if abs(letter) == Z else Y, angle if letter > 0 else -angle)
+        _extend(out, Z, -turn)
+    return out
+
+
+def _tables(n_qubits: int, layers: list[_Layer], words: dict[tuple[int, int], Word]) -> Structure:
+    ids: dict[Affine, int] = {}
+
+    def number(angle: Affine) -> int:
+        return ids.setdefault(angle, len(ids))
+
+    n = max(n_qubits, 3)
+    pairs = np.full((len(layers) - 1, n, n), -1, dtype=np.int32)
+    fields = np.full((len(layers) - 1, n), -1, dtype=np.int32)
+    table = np.full((len(layers), n), -1, dtype=np.int32)
+    for level, layer in enumerate(layers[1:]):
+        for (high, low), angle in layer.pairs.items():
+            pairs[level, high, low] = number(angle)
+        for bit, angle in layer.fields.items():
+            fields[level, bit] = number(angle)
+    starts, angles = [0], []
+    for w, ((level, bit), word) in enumerate(words.items()):
+        table[level, bit] = w
+        angles += [number(angle) for _, angle in word]
+        starts.append(len(angles))
+    lengths = np.cumsum([0, *(len(angle.terms) for angle in ids)])
+    return Structure(
+        n_qubits=n,
+        starts=lengths.astype(np.int32),
+        indices=np.array([i for angle in ids for i, _ in angle.terms], dtype=np.int32),
+        scales=np.array([s for angle in ids for _, s in angle.terms], dtype=np.float64),
+        offsets=np.array([angle.offset for angle in ids], dtype=np.float64),
+        pairs=pairs,
+        fields=fields,
+        words=table,
+        word_starts=np.array(starts, dtype=np.int32),
+        word_angles=np.array(angles, dtype=np.int32),
+    )
