@@ -5,7 +5,8 @@ import sys
 import typer
 from rich.console import Console
 
-from qcaan.cli import backends, training
+from qcaan.cli import backends, circuits, jobs, training
+from qcaan.cli.options import plain
 from qcaan.errors import QcaanError
 
 app = typer.Typer(
@@ -15,7 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-training.register(app)
+for room in (training, circuits, jobs):
+    room.register(app)
 app.add_typer(backends.app, name="backends")
 
 
@@ -24,10 +26,5 @@ def main() -> None:
     try:
         app()
     except QcaanError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_plain(str(error))}")
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {plain(error)}")
         sys.exit(error.exit_code)
-
-
-def _plain(text: str) -> str:
-    """The text with rich's markup characters escaped."""
-    return text.replace("[", r"\[")

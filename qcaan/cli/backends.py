@@ -2,16 +2,14 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
+from qcaan.cli.options import AsJson, Options, parse_options, plain
+
 app = typer.Typer(help="The devices that circuits can run on.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Options = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the driver.")]
 
 
 @app.command("list")
@@ -25,7 +23,7 @@ def list_backends(as_json: AsJson = False) -> None:
         return
     table = Table("name", "what it is", "ready", "from", box=None, header_style="bold")
     for info in found:
-        ready = f"[yellow]no:[/] {info.install}".replace("[braket", r"\[braket") if info.install else "[green]yes[/]"
+        ready = f"[yellow]no:[/] {plain(info.install)}" if info.install else "[green]yes[/]"
         table.add_row(f"[bold]{info.name}[/]", info.doc, ready, info.distribution)
     Console(soft_wrap=True).print(table)
 
@@ -46,16 +44,5 @@ def show(name: str, options: Options = None, as_json: AsJson = False) -> None:
     for title, rows in (("target", facts), ("option (default)", info.options)):
         table = Table(title, "", box=None, header_style="bold")
         for key, value in rows.items():
-            table.add_row(key, str(value).replace("[", r"\["))
+            table.add_row(key, plain(value))
         console.print(table)
-
-
-def parse_options(items: list[str] | None) -> dict[str, Any]:
-    """Driver options from KEY=VALUE texts, values in YAML; a leading `backend.` is allowed, as in a configuration."""
-    options = {}
-    for item in items or []:
-        key, equals, value = item.removeprefix("backend.").partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"'{item}': write KEY=VALUE, for example entangler=zz", param_hint="--set")
-        options[key] = yaml.safe_load(value)
-    return options

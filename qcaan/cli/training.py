@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from qcaan.cli.options import AsJson, plain
 from qcaan.config import Config
 from qcaan.config import diff as config_diff
 from qcaan.errors import ConfigError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from qcaan.execution.courier import Progress as JobProgress
     from qcaan.learn.run_directory import RunDirectory
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as prior.shots=1000; repeatable."),
@@ -148,7 +148,7 @@ def diff(
     else:
         table = Table("key", str(config_a), str(config_b), box=None, header_style="bold")
         for key, (left, right) in changes.items():
-            table.add_row(key, str(left).replace("[", r"\["), str(right).replace("[", r"\["))
+            table.add_row(key, plain(left), plain(right))
         Console(soft_wrap=True, highlight=False).print(table)
 
 

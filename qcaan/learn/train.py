@@ -20,6 +20,7 @@ from qcaan.config import Config
 from qcaan.learn import data, pictures
 from qcaan.learn.classifier import load_classifier
 from qcaan.learn.run_directory import RunDirectory
+from qcaan.learn.schedule import Schedule
 from qcaan.learn.session import Report, Session
 from qcaan.learn.trained import Trained
 
@@ -55,19 +56,18 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
     """
     config = run.config
     images = data.load(config.data.name)
-    size, every = config.train.batch_size, config.prior.refresh_every
-    per_epoch = len(images.train) // size
-    total = min(config.train.epochs * per_epoch, config.train.max_steps or config.train.epochs * per_epoch)
+    schedule = Schedule.of(config, len(images.train))
+    size, total = config.train.batch_size, schedule.total
     with Session.open(run, total, report) as session:
         game, prior = session.game, session.prior
         newest: dict[str, Any] = {}
         for step in range(session.step, total):
-            epoch, position = divmod(step, per_epoch)
+            epoch, position = divmod(step, schedule.per_epoch)
             if step == session.step or position == 0:
                 order = rng(config.seed, "epoch", epoch).permutation(len(images.train))
             record: dict[str, Any] = {}
 
-            if step % every == 0:
+            if step % schedule.refresh_every == 0:
                 session.save(step)
                 yield Progress(step, total, epoch, "refit", newest)
                 chosen = rng(config.seed, "target", step).integers(len(images.train), size=config.prior.target_images)
