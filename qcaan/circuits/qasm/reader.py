@@ -14,8 +14,6 @@ Why U(t, phi, lam) has no factor exp(i t/2) under a control, as the text of Open
 nor Braket gives it one, and both export controlled U gates. In a gate without control the factor cannot be seen.
 """
 
-import contextlib
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -26,7 +24,8 @@ from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.qasm.expressions import CONSTANTS, Linear, Value, evaluate, whole
 from qcaan.circuits.qasm.gates import BUILTIN, AnyGate, Call, Defined, Modifier, apply, recognise, to_gates
 from qcaan.circuits.qasm.modifiers import Op
-from qcaan.errors import CircuitError, MissingSDK
+from qcaan.circuits.qasm.parsing import excerpt, parse
+from qcaan.errors import CircuitError
 
 _INCLUDES = ("stdgates.inc", "qelib1.inc")
 _LARGEST_REGISTER = 10_000
@@ -68,12 +67,12 @@ class _Reader:
 
     def read(self, text: str) -> None:
         try:
-            for statement in _parse(text):
+            for statement in parse(text):
                 self.run(statement)
         except CircuitError as error:
             if self.statement is None:
                 raise
-            raise CircuitError(f"{_excerpt(text, self.statement.span)}: {error}") from error
+            raise CircuitError(f"{excerpt(text, self.statement.span)}: {error}") from error
 
     def run(self, statement: Any) -> None:  # noqa: ANN401 - the parser has no types
         self.statement = statement
@@ -325,43 +324,11 @@ _UNSUPPORTED = {
 }
 
 
-def _parse(text: str) -> list[Any]:
-    try:
-        from openqasm3.parser import QASM3ParsingError, parse
-    except ImportError as error:
-        raise MissingSDK("qasm", "openqasm3") from error
-    try:
-        # The parser prints some syntax errors as well as raising them.
-        with contextlib.redirect_stderr(io.StringIO()):
-            statements: list[Any] = parse(text).statements
-    except QASM3ParsingError as error:
-        line, problem = _syntax_error(error)
-        source = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
-        raise CircuitError(f"line {line}: `{source}`: syntax error: {problem}") from error
-    return statements
-
-
-def _syntax_error(error: BaseException) -> tuple[int, str]:
-    """Line and problem of a parser error: in its message, or in the token that hides in its causes."""
-    if found := re.match(r"L(\d+):C\d+: (.*)", str(error), re.DOTALL):
-        return int(found[1]), found[2]
-    for cause in (error.__cause__, *getattr(error.__cause__, "args", ())):
-        if (token := getattr(cause, "offendingToken", None)) is not None:
-            return token.line, "the text ends here" if token.text == "<EOF>" else f"'{token.text}' is not expected here"
-    return 0, str(error)
-
-
 @lru_cache(maxsize=1)
 def _library() -> Mapping[str, AnyGate]:
     library = _Reader(BUILTIN)
     library.read(files("qcaan.circuits.qasm").joinpath("gates.inc").read_text("utf-8"))
     return library.gates
-
-
-def _excerpt(text: str, span: Any) -> str:  # noqa: ANN401
-    rest = text.splitlines()[span.start_line - 1][span.start_column :]
-    found = re.match(r"[^;{]*[;{]?", rest)
-    return f"line {span.start_line}: `{(found[0] if found else rest).strip()}`"
 
 
 def _register(size: Any, start: int, scope: Mapping[str, Value]) -> tuple[tuple[int, ...] | int, int]:  # noqa: ANN401
