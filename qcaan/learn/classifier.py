@@ -63,7 +63,7 @@ class Classifier:
     data_name: str
     data_checksum: str
     test_accuracy: float
-    settings: Mapping[str, int | float]
+    settings: Mapping[str, int | float | str]
     real: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,8 +137,8 @@ def train_classifier(
 ) -> Classifier:
     """Train on shifted training images with Adam and a rate that falls linearly to zero; same seed, same weights.
 
-    `progress(epoch, test accuracy)` is called after every epoch. The seed fixes the weights on one kind of processor
-    and number of threads; elsewhere rounding differs, and with it the hash.
+    `progress(epoch, test accuracy)` is called after every epoch. The seed fixes the weights on one kind of processor,
+    one version of torch and one number of threads, which the card names; elsewhere rounding differs, and so the hash.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -159,7 +159,14 @@ def train_classifier(
             step += 1
         accuracy = _accuracy(network, data)
         progress(epoch + 1, accuracy)
-    settings = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    settings: dict[str, int | float | str] = {
+        "seed": seed,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
     return Classifier(network.eval().requires_grad_(False), data.name, data.checksum, accuracy, settings)
 
 

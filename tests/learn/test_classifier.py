@@ -79,8 +79,12 @@ def test_training_learns_and_repeats(mnist: Images, tmp_path: Path) -> None:
     assert [epoch for epoch, _ in seen] == [1, 2]
     assert seen[1][1] == trained.test_accuracy > 0.75
     assert trained.settings == {
-        **{"seed": 3, "epochs": 2, "batch_size": 128, "learning_rate": 1e-3},
-        **{"threads": torch.get_num_threads(), "torch": torch.__version__},
+        "seed": 3,
+        "epochs": 2,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
     }
     trained.save(tmp_path / "new")
     loaded = load_classifier(tmp_path / "new")
