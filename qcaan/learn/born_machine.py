@@ -66,7 +66,7 @@ class BornMachine(Prior):
                 iteration=self._optimizer.iteration,
                 rng=stream(self._options.seed, name),
             )
-            self.theta = self._optimizer.step(self.theta, estimate)
+            self.theta = self._optimizer.step(self.theta, estimate.gradient, estimate.magnitude)
             losses.append(estimate.loss)
             shots += estimate.shots
         self.losses = tuple(losses)

@@ -65,9 +65,9 @@ def product(ones: FloatArray) -> FloatArray:
 
 def joint(parts: Sequence[FloatArray]) -> FloatArray:
     """The distribution of independent parts, the first one leftmost: float64 (product of their sizes,)."""
-    out = np.ones(1)
+    out: FloatArray = np.ones(1)
     for part in parts:
-        out = np.kron(out, part)
+        out = np.outer(out, part).ravel()
     return out
 
 

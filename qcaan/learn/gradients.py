@@ -3,7 +3,7 @@
 | estimator | needs | evaluations a step | bias | variance |
 |---|---|---|---|---|
 | `exact` | `Target.exact` | the adjoint method, or 2 a parameter | none | none |
-| `parameter_shift` | any backend | 1 + 2 a parameter | none (MMD); of order 1/shots (NLL) | of order 1/shots |
+| `parameter_shift` | any backend | 1 + 2 a parameter | see below | of order 1/shots |
 | `spsa` | any backend | 2 | of order c^2, and of the sampled loss | about the squared gradient times n_params |
 
 The loss is a function of measured probabilities q(theta), one distribution a basis, so its gradient is the sum over
@@ -11,9 +11,10 @@ bases and outcomes of dL/dq(s) dq(s)/dtheta. Every angle of the ansatz, XX and t
 Pauli rotation exp(-i theta/2 P), for which dq/dtheta = (q(theta + pi/2) - q(theta - pi/2)) / 2 exactly (Mitarai et
 al., Phys. Rev. A 98, 032309 (2018); Schuld et al., Phys. Rev. A 99, 032331 (2019)).
 
-Bias of the sampled likelihood: dL/dq = -p/q is taken at a frequency, and E[1/q_hat] is not 1/E[q_hat]. Outcomes that
-were not read have no pull, rarely read ones too much. The shots for q and for the shifts are independent, so nothing
-else is biased; with the MMD loss, linear in q, nothing is.
+Bias of `parameter_shift`: the shots for dL/dq and for dq/dtheta are independent, so the product is unbiased where
+dL/dq is: for the MMD exactly, for the likelihood up to outcomes with shots * q of about one or less (see
+`losses.ClippedNll`). Near the optimum noise, not bias, is what limits it: on 8 qubits with 10,000 shots the noise is
+a quarter of the gradient at the start and seven times it after 60 updates.
 
 Why every evaluation of a step is one call of the runner: on a queued device a step costs one wait, not 297.
 """
@@ -147,7 +148,7 @@ class ParameterShift:
             shots += sum(result.shots for result in results)
             q, jacobian = _jacobian(circuit, frequencies, objective.n_params)
             measured.append(q)
-            gradient += jacobian @ objective.loss.derivative(target, q)
+            gradient += jacobian @ objective.loss.derivative(target, q, self.shots)
         return Estimate(objective.value(measured), gradient, shots, float(np.abs(gradient).mean()))
 
 

@@ -1,8 +1,8 @@
 """Losses of a distribution q against a target p, both float64 (2**n,), and their derivatives with respect to q.
 
 A loss is all that a gradient estimator needs to know: its value, and dL/dq at the measured q, which the chain rule
-joins to dq/dtheta. With q estimated from shots independent of those for dq/dtheta, that product is unbiased where
-dL/dq is linear in q (`Mmd`), and biased where it is not (`ClippedNll`: 1/q of a frequency).
+joins to dq/dtheta. Where both are measured with independent shots, the gradient is unbiased if the estimate of dL/dq
+is.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,22 @@ class Loss(Protocol):
     def value(self, p: FloatArray, q: FloatArray) -> float:
         """L(p, q)."""
 
-    def derivative(self, p: FloatArray, q: FloatArray) -> FloatArray:
-        """dL/dq, float64 (2**n,), every entry of q taken as free."""
+    def derivative(self, p: FloatArray, q: FloatArray, shots: int | None = None) -> FloatArray:
+        """dL/dq, float64 (2**n,), every entry of q taken as free.
+
+        With `shots`, q is the frequencies of so many shots, and this is an estimate of dL/dq at the true q.
+        """
 
 
 @dataclass(frozen=True)
 class ClippedNll:
     """Negative log-likelihood -sum_s p(s) log max(q(s), epsilon), in nats: the loss of Rudolph et al. (2022).
 
-    The derivative is that of the clipped loss: -p/q, and 0 where q(s) is at most epsilon. From shots, an outcome of the
-    target that was never read therefore costs -log(epsilon) but pulls at nothing until it is read.
+    The derivative is -p/q, and 0 where q(s) is at most epsilon.
+
+    Why 1/q is not estimated from shots by N/K, for an outcome read K times in N: it is undefined at K = 0, and
+    clipping it there leaves a bias of order 1/N. The mean of (N + 1) / (K + 1) is (1 - (1 - q)**(N + 1)) / q: short
+    of 1/q only by a part that is exponentially small in N q, and an outcome that was never read still pulls.
     """
 
     epsilon: float = EPSILON
@@ -39,8 +45,10 @@ class ClippedNll:
         """In nats; at least the entropy of p where q is a distribution above epsilon."""
         return float(-(p * np.log(np.maximum(q, self.epsilon))).sum())
 
-    def derivative(self, p: FloatArray, q: FloatArray) -> FloatArray:
-        """-p/q, and 0 where q was clipped."""
+    def derivative(self, p: FloatArray, q: FloatArray, shots: int | None = None) -> FloatArray:
+        """-p/q, and 0 where q was clipped; from shots, -p (shots + 1) / (count + 1)."""
+        if shots is not None:
+            return np.asarray(-p * (shots + 1) / (q * shots + 1))
         return np.where(q > self.epsilon, -p / np.maximum(q, self.epsilon), 0.0)
 
 
@@ -48,8 +56,8 @@ class ClippedNll:
 class Mmd:
     """Squared maximum mean discrepancy (p - q)' K (p - q), K a mean of Gaussian kernels of the Hamming distance d.
 
-    K = mean over the bandwidths of exp(-d / (2 bandwidth)). Source: Liu and Wang, Phys. Rev. A 98, 062324 (2018). Its
-    parameter-shift gradient from shots is unbiased.
+    K = mean over the bandwidths of exp(-d / (2 bandwidth)). Source: Liu and Wang, Phys. Rev. A 98, 062324
+    (2018).
     """
 
     bandwidths: tuple[float, ...] = (0.25, 1.0, 4.0)
@@ -59,8 +67,8 @@ class Mmd:
         difference = p - q
         return float(difference @ self._kernel(difference))
 
-    def derivative(self, p: FloatArray, q: FloatArray) -> FloatArray:
-        """-2 K (p - q)."""
+    def derivative(self, p: FloatArray, q: FloatArray, shots: int | None = None) -> FloatArray:
+        """-2 K (p - q), which frequencies estimate without bias."""
         return -2 * self._kernel(p - q)
 
     def _kernel(self, vector: FloatArray) -> FloatArray:

@@ -5,7 +5,6 @@ from typing import Protocol
 import numpy as np
 
 from qcaan.circuits.gates import FloatArray
-from qcaan.learn.gradients import Estimate
 
 Arrays = dict[str, FloatArray]
 
@@ -13,8 +12,11 @@ Arrays = dict[str, FloatArray]
 class Optimizer(Protocol):
     """Steps theta against a gradient."""
 
-    def step(self, theta: FloatArray, estimate: Estimate) -> FloatArray:
-        """The next theta, float64 (n_params,)."""
+    def step(self, theta: FloatArray, gradient: FloatArray, magnitude: float | None = None) -> FloatArray:
+        """The next theta, float64 (n_params,).
+
+        `magnitude` is the size of a single gradient estimate's components; by default it is taken from `gradient`.
+        """
 
     @property
     def iteration(self) -> int:
@@ -51,12 +53,11 @@ class Adam:
     def begin(self) -> None:
         """Keeps everything."""
 
-    def step(self, theta: FloatArray, estimate: Estimate) -> FloatArray:
+    def step(self, theta: FloatArray, gradient: FloatArray, magnitude: float | None = None) -> FloatArray:
         """One bias-corrected step."""
-        g = estimate.gradient
         self._count += 1
-        self._mean = 0.9 * self._mean + 0.1 * g
-        self._square = 0.999 * self._square + 0.001 * g * g
+        self._mean = 0.9 * self._mean + 0.1 * gradient
+        self._square = 0.999 * self._square + 0.001 * gradient * gradient
         mean, square = self._mean / (1 - 0.9**self._count), self._square / (1 - 0.999**self._count)
         return np.asarray(theta - self.learning_rate * mean / (np.sqrt(square) + 1e-8))
 
@@ -94,14 +95,15 @@ class SpallGains:
         """Start the decay again."""
         self._k = 0
 
-    def step(self, theta: FloatArray, estimate: Estimate) -> FloatArray:
+    def step(self, theta: FloatArray, gradient: FloatArray, magnitude: float | None = None) -> FloatArray:
         """One step; the first one sets the gain."""
         if not self._count:
-            self._gain = self.learning_rate * (1 + self._stability) ** 0.602 / max(estimate.magnitude, 1e-12)
+            size = float(np.abs(gradient).mean()) if magnitude is None else magnitude
+            self._gain = self.learning_rate * (1 + self._stability) ** 0.602 / max(size, 1e-12)
         gain = self._gain / (self._k + 1 + self._stability) ** 0.602
         self._k += 1
         self._count += 1
-        return np.asarray(theta - gain * estimate.gradient)
+        return np.asarray(theta - gain * gradient)
 
     def state(self) -> Arrays:
         """Gain and counts."""

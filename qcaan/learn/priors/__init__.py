@@ -9,13 +9,21 @@ from qcaan.errors import ConfigError
 from qcaan.learn.born_machine import BornMachine
 from qcaan.learn.prior import Prior, PriorOptions
 from qcaan.learn.priors.bernoulli import Bernoulli, ProductBernoulli
+from qcaan.learn.priors.continuous import Gaussian, Uniform
+from qcaan.learn.priors.controls import Shuffled, unentangled
+from qcaan.learn.priors.rbm import Rbm
 
 __all__ = ["KINDS", "Prior", "PriorOptions", "open_prior"]
 
 KINDS: dict[str, Callable[[PriorOptions], Prior]] = {
     "born_machine": BornMachine,
+    "unentangled": unentangled,
+    "shuffled": Shuffled,
     "bernoulli": Bernoulli,
     "product_bernoulli": ProductBernoulli,
+    "rbm": Rbm,
+    "gaussian": Gaussian,
+    "uniform": Uniform,
 }
 """Every kind of prior by its name in a configuration."""
 

@@ -1,0 +1,197 @@
+import math
+
+import numpy as np
+import pytest
+
+from qcaan.circuits.circuit import Circuit, theta
+from qcaan.circuits.oracle import probabilities
+from qcaan.errors import CircuitError, ConfigError
+from qcaan.execution.runner import Runner
+from qcaan.learn.ansatz import ion_trap_ansatz, measured_circuits
+from qcaan.learn.gradients import Estimator, Exact, Objective, ParameterShift, Spsa, open_estimator
+from qcaan.learn.losses import ClippedNll, Loss, Mmd
+
+N_QUBITS = 3
+LOSSES = pytest.mark.parametrize("loss", [ClippedNll(), Mmd()], ids=["nll", "mmd"])
+
+
+def make_objective(loss: Loss, bases=("Z", "trained"), n_layers: int = 3) -> Objective:
+    circuits = measured_circuits(ion_trap_ansatz(N_QUBITS, n_layers), bases)
+    rng = np.random.default_rng(2)
+    return Objective(circuits, tuple(rng.dirichlet(np.ones(2**N_QUBITS)) for _ in circuits), loss)
+
+
+def some_theta(objective: Objective) -> np.ndarray:
+    return np.random.default_rng(3).uniform(-3, 3, objective.n_params)
+
+
+def estimate(estimator: Estimator, objective: Objective, theta: np.ndarray, tag: str = "t", iteration: int = 0):
+    return estimator.estimate(objective, theta, tag=tag, iteration=iteration, rng=np.random.default_rng(4))
+
+
+def loss_by_oracle(objective: Objective, theta: np.ndarray) -> float:
+    return objective.value([probabilities(c, theta[: c.n_params]) for c in objective.circuits])
+
+
+class Calls:
+    """Records what a runner is asked for."""
+
+    def __init__(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tags: list[str] = []
+        self.rows: list[list[int]] = []
+        real = runner.run
+
+        def run(requests, *, tag):
+            self.tags.append(tag)
+            self.rows.append([len(request.theta) for request in requests])
+            return real(requests, tag=tag)
+
+        monkeypatch.setattr(runner, "run", run)
+
+
+@LOSSES
+def test_exact_is_the_derivative_of_the_loss(make_runner, loss):
+    objective = make_objective(loss, ("Z", "trained", "X", "trained"))
+    angles = some_theta(objective)
+    step = 1e-6 * np.eye(objective.n_params)
+    numerical = [
+        (loss_by_oracle(objective, angles + row) - loss_by_oracle(objective, angles - row)) / 2e-6 for row in step
+    ]
+    result = estimate(Exact(make_runner()), objective, angles)
+    np.testing.assert_allclose(result.gradient, numerical, atol=1e-8)
+    assert result.loss == pytest.approx(loss_by_oracle(objective, angles), abs=1e-12)
+    assert result.shots == 0
+
+
+@LOSSES
+@pytest.mark.parametrize("entangler", ["ms", "zz"])
+def test_exact_by_shifting_the_backends_own_probabilities_equals_the_adjoint_method(make_runner, loss, entangler):
+    objective = make_objective(loss, ("Z", "trained", "Y"), n_layers=5)
+    angles = some_theta(objective)
+    adjoint = estimate(Exact(make_runner()), objective, angles)
+    native = make_runner(ideal=False, native_gates=("gpi", "gpi2", entangler))
+    shifted = estimate(Exact(native), objective, angles)
+    np.testing.assert_allclose(shifted.gradient, adjoint.gradient, atol=1e-12)
+    assert shifted.loss == pytest.approx(adjoint.loss, abs=1e-12)
+
+
+def test_exact_is_refused_where_only_shots_come_back(make_runner):
+    with pytest.raises(ConfigError, match="backend 'local' does not give; use parameter_shift or spsa"):
+        Exact(make_runner(exact=False, ideal=False))
+
+
+def test_parameter_shift_is_one_call_with_every_shift_of_every_basis(make_runner, monkeypatch):
+    runner = make_runner()
+    calls = Calls(runner, monkeypatch)
+    objective = make_objective(ClippedNll(), ("Z", "trained", "trained"))
+    n = objective.circuits[0].n_params
+    result = estimate(ParameterShift(runner, 100), objective, some_theta(objective), tag="here")
+    assert calls.tags == ["here"]
+    assert calls.rows == [[1 + 2 * n, 1 + 2 * (n + 3), 1 + 2 * (n + 3)]]
+    assert result.shots == 100 * sum(calls.rows[0])
+
+
+@LOSSES
+def test_parameter_shift_is_unbiased(make_runner, loss):
+    """Student's t of each component's mean over 50 estimates: beyond 6 in one of 15 about 3 times in a million."""
+    objective = make_objective(loss, ("trained",), n_layers=2)
+    angles = some_theta(objective)
+    exact = estimate(Exact(make_runner()), objective, angles).gradient
+    sampled = ParameterShift(make_runner(), 2000)
+    estimates = np.stack([estimate(sampled, objective, angles, tag=str(k)).gradient for k in range(50)])
+    errors = estimates.mean(axis=0) - exact
+    spread = estimates.std(axis=0, ddof=1) / math.sqrt(50)
+    seen = np.abs(exact) > 1e-9  # what no readout depends on is estimated as zero up to noise as well
+    assert seen.sum() > 6
+    assert np.abs(errors[seen] / spread[seen]).max() < 6
+
+
+def test_the_noise_of_parameter_shift_falls_with_the_root_of_the_shots(make_runner):
+    objective = make_objective(Mmd())
+    angles = some_theta(objective)
+    runner = make_runner()
+    exact = estimate(Exact(runner), objective, angles).gradient
+
+    def noise(shots: int) -> float:
+        runs = [estimate(ParameterShift(runner, shots), objective, angles, tag=f"{shots}/{k}") for k in range(20)]
+        return float(np.sqrt(np.mean([(run.gradient - exact) ** 2 for run in runs])))
+
+    assert noise(200) / noise(20_000) == pytest.approx(10, rel=0.25)  # 420 squares each: 7 % standard error
+
+
+def test_an_outcome_that_was_never_read_still_pulls(make_runner):
+    circuit = Circuit(1).rx(theta[0], 0)
+    objective = Objective((circuit,), (np.array([0.0, 1.0]),), ClippedNll())
+    result = estimate(ParameterShift(make_runner(), 1000), objective, np.array([0.01]))
+    assert result.loss == pytest.approx(-math.log(1e-8))
+    assert abs(result.gradient[0]) > 1  # the shifts read it in half of their shots, the weight is 1001
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        Circuit(1).rx(theta[0], 0).rz(theta[0], 0),
+        Circuit(1).rx(theta[0] * 2, 0),
+        Circuit(2).h(0).cp(theta[0], 0, 1),
+        Circuit(1).gpi2(theta[0], 0),
+    ],
+    ids=["used twice", "scaled", "controlled", "not a rotation"],
+)
+def test_the_two_term_rule_is_refused_where_it_is_wrong(make_runner, circuit):
+    uniform = np.full(2**circuit.n_qubits, 1 / 2**circuit.n_qubits)
+    with pytest.raises(CircuitError, match="one Pauli rotation"):
+        estimate(ParameterShift(make_runner(), 10), Objective((circuit,), (uniform,), Mmd()), np.array([0.3]))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("gate", ["rx", "ry", "rz", "xx", "yy", "zz"])
+def test_the_two_term_rule_holds_for_every_pauli_rotation(make_runner, gate, sign):
+    circuit = Circuit(2).ry(0.7, 0).rx(0.4, 1).xx(0.9, 0, 1)
+    circuit = circuit.append(gate, sign * theta[0] + 0.2, *((0, 1) if len(gate) == 2 and gate[0] == gate[1] else (0,)))
+    circuit = circuit.ry(0.5, 0).rx(1.1, 1).rz(0.3, 0).ry(-0.8, 0)
+    objective = Objective((circuit,), (np.array([0.4, 0.3, 0.2, 0.1]),), ClippedNll())
+    shifted = estimate(Exact(make_runner(ideal=False)), objective, np.array([0.6])).gradient
+    adjoint = estimate(Exact(make_runner()), objective, np.array([0.6])).gradient
+    np.testing.assert_allclose(shifted, adjoint, atol=1e-12)
+    assert abs(adjoint[0]) > 1e-3
+
+
+def test_spsa_takes_two_evaluations_and_many_at_first(make_runner, monkeypatch):
+    runner = make_runner()
+    calls = Calls(runner, monkeypatch)
+    objective = make_objective(ClippedNll())
+    spsa = Spsa(runner, 50, calibration=7)
+    first = estimate(spsa, objective, some_theta(objective), tag="a", iteration=0)
+    later = estimate(spsa, objective, some_theta(objective), tag="b", iteration=1)
+    assert calls.rows == [[14, 14], [2, 2]]
+    assert (first.shots, later.shots) == (50 * 28, 50 * 4)
+    assert np.ptp(np.abs(later.gradient)) < 1e-12  # one direction: every component has the same size
+    assert later.magnitude == pytest.approx(np.abs(later.gradient[0]))
+
+
+def test_spsa_has_the_gradient_as_mean_and_its_square_times_the_parameters_as_variance(make_runner):
+    """1000 directions; 5.5 standard errors in one of 21 components about once in a million seeds."""
+    objective = make_objective(Mmd())
+    angles = some_theta(objective)
+    exact = estimate(Exact(make_runner()), objective, angles).gradient
+    directions = 1000
+    result = estimate(Spsa(make_runner(), 200_000, c=0.05, calibration=directions), objective, angles)
+    spread = np.sqrt((np.sum(exact**2) - exact**2) / directions)
+    assert np.abs((result.gradient - exact) / spread).max() < 5.5
+    # mean |slope| of a Gaussian slope of variance |g|^2 is 0.8 |g|; with 21 signs it is near that
+    assert result.magnitude == pytest.approx(0.8 * np.linalg.norm(exact), rel=0.15)
+
+
+def test_the_same_tag_and_stream_give_the_same_estimate(make_runner):
+    objective = make_objective(ClippedNll())
+    angles = some_theta(objective)
+    for kind in ("parameter_shift", "spsa"):
+        a, b = (estimate(open_estimator(kind, make_runner(), 100), objective, angles) for _ in range(2))
+        assert np.array_equal(a.gradient, b.gradient)
+        other = estimate(open_estimator(kind, make_runner(), 100), objective, angles, tag="other")
+        assert not np.array_equal(a.gradient, other.gradient)
+
+
+def test_an_unknown_estimator_is_named(make_runner):
+    with pytest.raises(ConfigError, match="gradient 'adjoint' is unknown; use one of exact, parameter_shift, spsa"):
+        open_estimator("adjoint", make_runner(), 10)

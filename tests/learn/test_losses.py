@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qcaan.errors import ConfigError
+from qcaan.learn.losses import ClippedNll, Loss, Mmd, open_loss
+
+LOSSES = [ClippedNll(), Mmd()]
+
+
+def distributions(seed: int, n_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(2**n_bits)), rng.dirichlet(np.ones(2**n_bits))
+
+
+def test_likelihood_by_hand():
+    p, q = np.array([0.5, 0.5, 0, 0]), np.array([0.25, 0.5, 0.25, 0])
+    assert ClippedNll().value(p, q) == pytest.approx(1.5 * math.log(2))
+    np.testing.assert_allclose(ClippedNll().derivative(p, q), [-2, -1, 0, 0])
+
+
+def test_an_outcome_that_q_lacks_costs_the_clipped_logarithm_and_has_no_derivative():
+    p, q = np.array([0.5, 0.5]), np.array([1.0, 0.0])
+    assert ClippedNll().value(p, q) == pytest.approx(-0.5 * math.log(1e-8))
+    np.testing.assert_allclose(ClippedNll().derivative(p, q), [-0.5, 0])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["nll", "mmd"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), n_bits=st.integers(1, 4))
+def test_the_derivative_is_that_of_the_value(loss: Loss, seed: int, n_bits: int):
+    p, q = distributions(seed, n_bits)
+    q = q + 1e-3
+    step = 1e-6 * np.eye(2**n_bits)
+    numerical = [(loss.value(p, q + row) - loss.value(p, q - row)) / 2e-6 for row in step]
+    np.testing.assert_allclose(loss.derivative(p, q), numerical, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["nll", "mmd"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), n_bits=st.integers(1, 5))
+def test_no_distribution_is_nearer_than_the_target_itself(loss: Loss, seed: int, n_bits: int):
+    p, q = distributions(seed, n_bits)
+    assert loss.value(p, q) > loss.value(p, p)
+
+
+def test_mmd_is_the_quadratic_form_of_a_kernel_of_the_hamming_distance():
+    p, q = distributions(7, 3)
+    distance = np.array([[(a ^ b).bit_count() for b in range(8)] for a in range(8)])
+    kernel = np.mean([np.exp(-distance / (2 * w)) for w in (0.25, 1.0, 4.0)], axis=0)
+    assert Mmd().value(p, q) == pytest.approx((p - q) @ kernel @ (p - q), rel=1e-12)
+
+
+def test_losses_by_name():
+    assert open_loss("nll") == ClippedNll()
+    assert open_loss("mmd") == Mmd()
+    with pytest.raises(ConfigError, match="loss 'kl' is unknown; use one of nll, mmd"):
+        open_loss("kl")
