@@ -41,9 +41,9 @@ from qcaan.errors import (
 )
 from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator, Target
 from qcaan.execution.budget import Budget
-from qcaan.execution.counts import Counts, Failed, IntArray, pack
+from qcaan.execution.counts import Counts, Failed, pack
 from qcaan.execution.planner import price_usd
-from qcaan.execution.policy import Clock, Patience, RateLimiter, retry
+from qcaan.execution.policy import Clock, Patience, rates_of, retry
 from qcaan.execution.store import FINISHED, OPEN, Call, Draft, Store, Submission
 
 T = TypeVar("T")
@@ -129,10 +129,9 @@ class Courier:
         self._clock = clock
         self._refresh = refresh
         self._report = report
-        self._limiter = None
+        self._rates = None
         if backend.target.kind != "simulator":
-            account = backend.target.account or backend.target.device
-            self._limiter = RateLimiter.of(account, patience.requests_per_s)
+            self._rates = rates_of(backend.target.account or backend.target.device, patience)
         self._batches: dict[int, Sequence[NativeCircuit]] = {}
         self._errors: list[Exception] = []
         self._halted = False
@@ -252,6 +251,8 @@ class Courier:
             nonlocal unsure
             if unsure and dedupe == "search" and (found := self._look_up(s)):
                 return found
+            if self._rates is not None:
+                self._rates.submits.take(self._clock)
             try:
                 return self._ask(lambda backend: backend.submit(batch, s.shots, s.key))
             except ThrottledError:
@@ -358,9 +359,9 @@ class Courier:
             reply = again
             items = _checked(self.backend.decode(reply, batch), batch, s.shots)
         failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
-        packed = None if type(self.backend).decode is Simulator.decode else pack(items)
+        packs_itself = getattr(self.backend.decode, "__func__", None) is Simulator.decode
         usd = price_usd(self.backend.target, s.shots, len(items) - len(failures)) if len(failures) < len(items) else 0.0
-        self._store.decoded(s.id, packed, failures, usd)
+        self._store.decoded(s.id, None if packs_itself else pack(items), failures, usd)
         self.counts[s.id] = items
         changed = self._changed(
             replace(s, state="partial" if failures else "done", failures=failures, usd=usd, job_id=job_id)
@@ -376,8 +377,8 @@ class Courier:
         places = np.array(sorted(s.failures) if s.state == "partial" else range(s.n_circuits), np.int64)
         reasons = [s.failures.get(int(p), s.reason) for p in places]
         items, flips = (column[places] for column in s.where)
-        before = self._reasons_before(s)
-        stuck = [before.get(int(i)) == why for i, why in zip(items, reasons, strict=True)]
+        before = self._failed_before(s)
+        stuck = [(int(item), why) in before for item, why in zip(items, reasons, strict=True)]
         if s.attempt + 1 >= self._patience.attempts or any(stuck):
             why = "twice for the same reason" if any(stuck) else f"{s.attempt + 1} times"
             raise JobFailedError(f"job {s.job_id or s.key} failed {why}: {'; '.join(sorted(set(reasons)))}")
@@ -407,22 +408,22 @@ class Courier:
         log.info("%s: attempt %d of submission %d", self._about(made), made.attempt + 1, made.position)
         return made
 
-    def _reasons_before(self, s: Submission) -> dict[int, str]:
-        """Item -> reason, of the attempt before this one."""
-        before = next(
-            (o for o in self._known.values() if o.position == s.position and o.attempt == s.attempt - 1), None
-        )
+    def _failed_before(self, s: Submission) -> set[tuple[int, str]]:
+        """(item, reason) of what failed in the attempt before this one."""
+        rows = self._known.values()
+        before = next((o for o in rows if (o.position, o.attempt) == (s.position, s.attempt - 1)), None)
         if before is None:
-            return {}
-        items: IntArray = before.where[0]
-        return {int(item): before.failures.get(place, before.reason) for place, item in enumerate(items)}
+            return set()
+        items = before.where[0].tolist()
+        whole = before.state == "failed"
+        return {(items[p], before.failures.get(p, before.reason)) for p in (range(len(items)) if whole else before.failures)}
 
     # Asking the device
 
     def _ask(self, question: Callable[[Backend], T]) -> T:
         """One call to the device, within the account's rate; expired credentials are renewed once."""
-        if self._limiter is not None:
-            self._limiter.take(self._clock)
+        if self._rates is not None:
+            self._rates.requests.take(self._clock)
         try:
             return question(self.backend)
         except CredentialsError:

@@ -41,8 +41,10 @@ class Patience:
     """Times a circuit that the provider fails is run in all; each costs its price again."""
     max_in_flight: int = 100
     """Submissions that may be queued or running at once."""
-    requests_per_s: float = 20.0
-    """Calls to one account, all runs of this process together."""
+    submits_per_s: float = 20.0
+    """Submissions to one account, all runs of this process together."""
+    requests_per_s: float = 140.0
+    """All calls to one account, all runs of this process together."""
     lock_s: float = 10.0
     """Waiting for another process that works on the same call."""
 
@@ -88,21 +90,12 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
 
 
 class RateLimiter:
-    """At most `per_s` calls a second to one account, with a second's worth in hand."""
-
-    _shared: "dict[str, RateLimiter]" = {}  # noqa: RUF012 - one dictionary for the process is the point
+    """At most `per_s` calls a second, with a second's worth in hand."""
 
     def __init__(self, per_s: float) -> None:
         self.per_s = per_s
         self._tokens = max(1.0, per_s)
         self._at: float | None = None
-
-    @classmethod
-    def of(cls, account: str, per_s: float) -> "RateLimiter":
-        """The one limiter of an account in this process; the slowest rate that was asked for holds."""
-        limiter = cls._shared.setdefault(account, cls(per_s))
-        limiter.per_s = min(limiter.per_s, per_s)
-        return limiter
 
     def take(self, clock: Clock) -> None:
         """Wait until a call is allowed."""
@@ -111,7 +104,26 @@ class RateLimiter:
             self._tokens = min(max(1.0, self.per_s), self._tokens + max(0.0, now - self._at) * self.per_s)
         self._at = now
         if self._tokens < 1:
-            wait_s = (1 - self._tokens) / self.per_s
-            clock.sleep(wait_s)
+            clock.sleep((1 - self._tokens) / self.per_s)
             self._tokens, self._at = 1.0, clock.now()
         self._tokens -= 1
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The limiters of one account: submissions, and all calls."""
+
+    submits: RateLimiter
+    requests: RateLimiter
+
+
+_accounts: dict[str, Rates] = {}
+
+
+def rates_of(account: str, patience: Patience) -> Rates:
+    """The limiters that all devices of an account share in this process; the latest patience sets their pace."""
+    rates = _accounts.setdefault(
+        account, Rates(RateLimiter(patience.submits_per_s), RateLimiter(patience.requests_per_s))
+    )
+    rates.submits.per_s, rates.requests.per_s = patience.submits_per_s, patience.requests_per_s
+    return rates

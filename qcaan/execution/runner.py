@@ -350,12 +350,12 @@ def _covered(call: Call, reuses: Sequence[Reuse], store: Store, target: Target, 
     covered = np.zeros(n_items, np.int64)
     for r in reuses:
         covered[r.item] += store.submission(r.submission).shots
-    latest: dict[tuple[int, int], tuple[Submission, int]] = {}
-    for s in call.submissions:  # by position, then attempt: a later attempt takes over what it holds
+    attempts = {(s.position, s.attempt) for s in call.submissions}
+    for s in call.submissions:
+        here = (s.backend, s.device) == (target.name, target.device)
+        handed_on = (s.position, s.attempt + 1) in attempts
+        in_charge = here and not handed_on and s.state not in ("released", "done")
         for place, item in enumerate(s.where[0].tolist()):
-            latest[s.position, item] = (s, place)
-    for (_, item), (s, place) in latest.items():
-        in_charge = (s.backend, s.device) == (target.name, target.device) and s.state not in ("released", "done")
-        if in_charge or (s.state in FINISHED and place not in s.failures):
-            covered[item] += s.shots
+            if in_charge or (s.state in FINISHED and place not in s.failures):
+                covered[item] += s.shots
     return covered

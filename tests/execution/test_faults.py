@@ -1,4 +1,4 @@
-"""The fault matrix: after each fault every result is there, every submission has one job, and the bill is the ledger."""
+"""The fault matrix: after each fault all results are there, each submission has one job, and the bill is the ledger."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ WANTED = [Request(CIRCUIT, 50, [[0.3], [0.7], [1.1]])]
 
 @pytest.fixture
 def patience():
-    return Patience(create_s=60, wait_s=1000, download_s=30, late_s=20, settle_s=5, requests_per_s=1e6)
+    return Patience(create_s=60, wait_s=1000, download_s=30, late_s=20, settle_s=5, submits_per_s=1e6, requests_per_s=1e6)
 
 
 class Rig:
@@ -235,7 +235,7 @@ def test_an_offline_device_stops_sending_but_brings_home_what_runs(rig):
 
 def test_an_offline_device_is_waited_for_if_asked(rig, fake_time):
     offline = rig(*(Fault("submit", at, "offline") for at in range(1, 5)))
-    offline.patience = Patience(unavailable_s=3600, requests_per_s=1e6)
+    offline.patience = Patience(unavailable_s=3600, submits_per_s=1e6, requests_per_s=1e6)
     offline.check(offline.go(), n_jobs=3)
     assert fake_time.now - 1000 > 60
 

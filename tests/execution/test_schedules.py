@@ -1,0 +1,145 @@
+"""Random schedules of faults and crashes: whatever happens, no paid shot is lost and none is paid for twice.
+
+Each schedule is one seed: a device with random faults, and a client that dies at random moments, before or after any
+durable step or any call to the device, again and again, until a life of it comes through. A crash here is an exception
+that nothing catches; `test_kill.py` does the same with SIGKILL. QCAAN_SCHEDULES sets how many schedules are run.
+"""
+
+import os
+import random
+
+import pytest
+
+from qcaan.circuits.circuit import Circuit, theta
+from qcaan.errors import QcaanError, UnknownFateError
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs
+from qcaan.execution.policy import Patience
+
+N_SCHEDULES = int(os.environ.get("QCAAN_SCHEDULES", "200"))
+SHARE = 20
+STEPS = ("plan", "sending", "unsent", "sent", "replied", "decoded", "over")
+CALLS = ("submit", "poll", "fetch", "find")
+CIRCUIT = Circuit(1).ry(theta[0], 0)
+PATIENCE = Patience(create_s=60, wait_s=300, late_s=20, settle_s=4, submits_per_s=1e9, requests_per_s=1e9)
+
+
+class Crash(BaseException):
+    """The process is gone: nothing may catch this."""
+
+
+class Mortal:
+    """Something whose methods may be the last that a process does."""
+
+    def __init__(self, inner, methods, crash):
+        self._inner, self._methods, self._crash = inner, methods, crash
+
+    def __getattr__(self, name):
+        value = getattr(self._inner, name)
+        if name not in self._methods:
+            return value
+
+        def step(*args, **options):
+            self._crash()
+            result = value(*args, **options)
+            self._crash()
+            return result
+
+        return step
+
+
+def some_faults(rng):
+    choices = {
+        "submit": ("throttled", "error", "reset", "lost", "offline", "expired"),
+        "poll": ("throttled", "error", "unknown"),
+        "fetch": ("error", "late", "truncated"),
+        "find": ("error", "throttled"),
+        "job": ("failed", "partial"),
+    }
+    drawn = [(verb, rng.randint(1, 12)) for verb in choices for _ in range(rng.randint(0, 3))]
+    return [Fault(verb, at, rng.choice(choices[verb]), reason=f"{verb} {at}") for verb, at in set(drawn)]
+
+
+def person_decides(store, device):
+    """What a person does who is asked about interrupted submissions: look at the provider's list of jobs."""
+    for job in jobs.list_jobs(store, only_open=True):
+        if job.state == "sending":
+            query = "SELECT number FROM jobs WHERE key = ?"
+            found = device._state.execute(query, (job.key,)).fetchone()
+            if found:
+                jobs.adopt(store, job.key, str(found[0]))
+            else:
+                jobs.release(store, job.key)
+
+
+def live_until_done(seed, fake_time):
+    rng = random.Random(seed)
+    device = ScriptedBackend(
+        kind="emulator",
+        clock=fake_time,
+        faults=some_faults(rng),
+        dedupe=rng.choice(("key", "search", "none")),
+        queue_s=rng.choice((0, 5, 400)),
+        run_s=rng.choice((0, 3)),
+        find_lag_s=rng.choice((0, 3)),
+        max_circuits=rng.choice((1, 2, 5)),
+        max_shots=rng.choice((20, 50)),
+    )
+    wanted = [
+        Request(CIRCUIT, rng.choice((10, 50)), [[rng.random()] for _ in range(rng.randint(1, 3))])
+        for _ in range(rng.randint(1, 2))
+    ]
+    store = Store.open()
+    store.clock = fake_time
+    n_crashes = 0
+
+    def crash():
+        nonlocal n_crashes
+        if n_crashes < 12 and rng.random() < 0.08:
+            n_crashes += 1
+            raise Crash
+
+    for _ in range(60):
+        runner = Runner(
+            Mortal(device, CALLS, crash),
+            store=Mortal(store, STEPS, crash),
+            run="a",
+            seed=seed,
+            budget=Budget(10_000),
+            patience=PATIENCE,
+            clock=fake_time.clock(rng.randrange(2**32)),
+        )
+        try:
+            return wanted, runner.run(wanted, tag="t"), device, store, n_crashes
+        except Crash:
+            fake_time.now += rng.random() * 10
+        except UnknownFateError:
+            person_decides(store, device)
+        except QcaanError as error:
+            if os.environ.get("DBG"): print(seed, repr(error)[:150])
+            fake_time.now += 100
+    raise AssertionError("no life came through")
+
+
+@pytest.mark.parametrize("share", range(-(-N_SCHEDULES // SHARE)))
+def test_exactly_once(share, fake_time):
+    for seed in range(share * SHARE, min(N_SCHEDULES, (share + 1) * SHARE)):
+        about = f"schedule {seed}"
+        wanted, results, device, store, _ = live_until_done(seed, fake_time)
+        assert [[r.shots for r in rows] for rows in results] == [[w.shots] * len(w.theta) for w in wanted], about
+        assert set(device.keys().values()) == {1}, about
+        rows = store.call("a", "t").submissions
+        accepted = {s.key for s in rows if s.state != "released"}
+        assert set(device.keys()) == accepted, about
+        retried = {(s.position, s.attempt - 1) for s in rows if s.attempt}
+        failed = {(s.position, s.attempt) for s in rows if s.state in ("failed", "partial")}
+        assert retried == failed, about
+        (cost,) = jobs.costs(store)
+        assert cost.usd == pytest.approx(device.bill_usd), about
+        assert cost.usd_reserved == 0, about
+        replay = Runner(None, store=store, run="a", seed=seed, policy="replay").run(wanted, tag="t")
+        assert [[r.counts for r in rows] for rows in replay] == [[r.counts for r in rows] for rows in results], about
+        store.close()
+
+
+def test_the_schedules_do_crash(fake_time):
+    assert sum(live_until_done(seed, fake_time)[-1] for seed in range(10)) > 10
