@@ -50,7 +50,7 @@ FORTE_FIGURES = DeviceFigures(
     one_qubit_s=130e-6,
     two_qubit_s=970e-6,
     readout_s=300e-6,
-    source=_PLAIN + "fidelities as Amazon Braket lists them for Forte-1; the times are orders of magnitude",
+    source=_PLAIN + "the order of magnitude of IonQ's Forte; a device's own properties are better",
 )
 
 
