@@ -1,182 +1,104 @@
-"""theta -> native angles, for a whole batch at once: arrays of shape (gates of one kind, batch), no loop over gates.
-
-The order of work: angles of the events, folded to at most pi/2 (what is folded off is Z on both qubits, moved into the
-next gap); unitaries of the gaps; directions of the groups (MS only); Euler angles of the gaps; the accumulated rotation
-about Z on every wire, which becomes the phases of all pulses and events behind it.
-"""
+"""theta -> native angles: the network and its wires laid out as arrays for the compiled loop in `tape`."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qcaan.circuits.compiler.evaluate import Angles, Products
-from qcaan.circuits.compiler.network import Network
-from qcaan.circuits.compiler.su2 import unit
-from qcaan.circuits.compiler.wires import Kind, Wire, groups, image, image_of_z, preimage, preimage_of_z
+from qcaan.circuits.compiler import su2
+from qcaan.circuits.compiler.emit import Layout, emitted
+from qcaan.circuits.compiler.network import Affine, Local, Network
+from qcaan.circuits.compiler.wires import Wire, groups
 from qcaan.circuits.gates import ComplexArray, FloatArray
-from qcaan.circuits.native import NativeGate, NativeName, NativeProgram
+from qcaan.circuits.native import NativeName
 
-IntArray = NDArray[np.int64]
-_ROOT = np.sqrt(0.5)
-
-
-def _levels(plan: Sequence[Wire], base: IntArray) -> list[tuple[Kind, bool, IntArray]]:
-    """The directions to compute, grouped by formula so that each level needs only those before it.
-
-    A level is (kind, perpendicular, groups); a group is numbered like the gap before it.
-    """
-    found: dict[tuple[int, Kind, bool], list[int]] = {}
-    for start, wire in zip(base.tolist(), plan, strict=False):
-        kinds = [d.kind for d in wire.directions]
-        level = [0] * len(kinds)
-        for g in range(len(kinds)):
-            level[g] = level[g - 1] + 1 if kinds[g] == "forward" else 0
-        for g in reversed(range(len(kinds))):
-            level[g] = level[g + 1] + 1 if kinds[g] == "backward" else level[g]
-        for g, direction in enumerate(wire.directions):
-            if direction.kind != "fixed":
-                found.setdefault((level[g], direction.kind, direction.perpendicular), []).append(start + g)
-    return [(kind, perpendicular, np.array(at)) for (_, kind, perpendicular), at in sorted(found.items())]
-
-
-def wrap(angles: FloatArray) -> FloatArray:
-    """Angles shifted by multiples of 2 pi into [-pi, pi]."""
-    return angles - 2 * np.pi * np.rint(angles / (2 * np.pi))
+_KINDS = ("fixed", "out", "in", "forward", "backward")
 
 
 class Binder:
     """The native program of a network, and the map from theta to its angles."""
 
     def __init__(self, network: Network, plan: Sequence[Wire], native: NativeName) -> None:
-        self._ms = native == "ms"
+        membership = groups(network)
+        layout = emitted(network, plan, membership, native)
+        self.program = layout.program
         self._n_qubits = network.n_qubits
         self._stages = network.stages
-        self._base = np.cumsum([0, *(len(w.gaps) for w in plan)])
-        self._angles = Angles([event.angle for event in network.events])
-        self._gaps = Products([gap.parts for w in plan for gap in w.gaps])
-        self._costs = np.array([c for w in plan for c in w.costs])
-        self._wire = np.repeat(np.arange(len(plan)), [len(w.gaps) for w in plan])
-        self._is_first = np.zeros(self._base[-1], dtype=bool)
-        self._is_first[self._base[:-1]] = True
-        self._is_last = np.zeros(self._base[-1], dtype=bool)
-        self._is_last[self._base[1:] - 1] = True
-        membership = groups(network)
-        # The group behind gap g of a wire is numbered like that gap; the gap behind it is the next one.
-        self._event_groups = np.array(
-            [
-                [self._base[q] + g for q, g in zip(e.qubits, m, strict=True)]
-                for e, m in zip(network.events, membership, strict=True)
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 2)
-        self._levels = _levels(plan, self._base) if self._ms else []
-        self._emit(network, native, membership)
-
-    def _emit(self, network: Network, native: NativeName, membership: Sequence[tuple[int, int]]) -> None:
-        gates: list[NativeGate] = []
-        pulses: list[tuple[int, int]] = []  # (gap, which of its pulses), and where their angle goes
-        pulse_at: list[int] = []
-        event_at: list[int] = []
-        done = [-1] * self._n_qubits
-        offset = 0
-
-        def play(qubit: int, upto: int) -> None:
-            nonlocal offset
-            for gap in range(done[qubit] + 1, upto + 1):
-                for which in range(self._costs[self._base[qubit] + gap]):
-                    gates.append(NativeGate("gpi2", (qubit,)))
-                    pulses.append((int(self._base[qubit]) + gap, which))
-                    pulse_at.append(offset)
-                    offset += 1
-            done[qubit] = max(done[qubit], upto)
-
-        for event, group in zip(network.events, membership, strict=True):
-            for q, g in zip(event.qubits, group, strict=True):
-                play(q, g)
-            gates.append(NativeGate(native, event.qubits))
-            event_at.append(offset)
-            offset += 3 if self._ms else 1
-        for q in range(self._n_qubits):
-            play(q, int(self._base[q + 1] - self._base[q]) - 1)
-        self.program = NativeProgram(self._n_qubits, tuple(gates))
-        self._pulse_gap = np.array([gap for gap, _ in pulses], dtype=np.int64)
-        self._pulse_second = np.array([which for _, which in pulses], dtype=bool)
-        self._pulse_at = np.array(pulse_at, dtype=np.int64)
-        self._event_at = np.array(event_at, dtype=np.int64)
+        self._arrays = _arrays(network, plan, membership, layout)
+        self._is_ms = native == "ms"
 
     def __call__(self, theta: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
         """Angles float64 (batch, n_angles) and flips uint8 (batch, n_qubits) for theta float64 (batch, n_params)."""
-        columns = np.ascontiguousarray(theta.T)
+        from qcaan.circuits.compiler.tape import Tape, run  # numba takes a third of a second to import
+
         for stage in self._stages:
-            columns = np.concatenate([columns, stage(columns)])
-        batch = len(theta)
-        angle = self._angles(columns)
-        halves = np.rint(angle / np.pi)
-        angle -= np.pi * halves
-        a, b = self._gaps(columns)
-        self._fold(a, b, halves)
-        if self._ms:
-            self._turn(a, b)
-            self._change_axis(a, b)
-        arg_a, arg_b = np.angle(a), np.angle(b)
-        polar = 2 * np.arctan2(np.abs(b), np.abs(a))
-        arg_sum = np.where(self._is_first[:, None], 0.0, arg_a + arg_b)  # a first rotation about Z does nothing to |0>
-        one, two = (self._costs == 1)[:, None], (self._costs == 2)[:, None]
-        total = np.where(self._is_first[:, None], np.where(one | two, arg_b - arg_a, 0.0), -2 * arg_a)
-        total = total + np.where(two, polar, 0.0)
-        before = np.cumsum(total, axis=0) - total
-        before -= before[self._base[:-1]][self._wire]
-        out = np.empty((self.program.n_angles, batch))
-        gap = self._pulse_gap
-        phase = before - arg_sum - np.where(one, np.pi / 2, 0.0)
-        out[self._pulse_at] = wrap(-phase[gap] - np.where(self._pulse_second[:, None], polar[gap] + np.pi, 0.0))
-        if self._ms:
-            behind = -(before + total)
-            first, second = self._event_groups.T
-            out[self._event_at] = wrap(behind[first] + np.where(angle < 0, np.pi, 0.0))
-            out[self._event_at + 1] = wrap(behind[second])
-            out[self._event_at + 2] = np.abs(angle)
-        else:
-            out[self._event_at] = angle
-        last = self._base[1:] - 1
-        flips = (np.abs(b[last]) > np.abs(a[last])) & (self._costs[last] == 0)[:, None]
-        return np.ascontiguousarray(out.T), np.ascontiguousarray(flips.T).astype(np.uint8)
+            theta = np.concatenate([theta, stage(theta.T).T], axis=1)
+        angles = np.empty((len(theta), self.program.n_angles))
+        flips = np.zeros((len(theta), self._n_qubits), dtype=np.uint8)
+        run(Tape(**self._arrays, is_ms=self._is_ms), np.ascontiguousarray(theta), angles, flips)
+        return angles, flips
 
-    def _fold(self, a: ComplexArray, b: ComplexArray, halves: FloatArray) -> None:
-        """Z on both qubits of every event that was folded an odd number of times, into the gaps behind."""
-        odd = np.zeros(a.shape)
-        for side in range(2):
-            np.add.at(odd, self._event_groups[:, side] + 1, halves)
-        turn = np.where(odd % 2 == 1, -1j, 1.0)
-        a *= turn
-        b *= turn
 
-    def _turn(self, a: ComplexArray, b: ComplexArray) -> None:
-        """Move the rotation about its direction from before each group to behind it."""
-        e = np.ones(a.shape, dtype=np.complex128)
-        for kind, perpendicular, at in self._levels:
-            gap = at + (kind in ("in", "backward"))
-            u = np.stack([a[gap], b[gap]], axis=-1)
-            if kind == "out":
-                w = image_of_z(u)
-            elif kind == "in":
-                w = preimage_of_z(u)
+def _arrays(
+    network: Network, plan: Sequence[Wire], membership: Sequence[tuple[int, int]], layout: Layout
+) -> dict[str, NDArray[np.generic]]:
+    gaps = [gap for wire in plan for gap in wire.gaps]
+    start = list(accumulate((len(wire.gaps) for wire in plan), initial=0))
+    firsts, rotations = _rotations(gaps)
+    affines = [event.angle for event in network.events] + [angle for product in rotations for angle, _ in product]
+    terms = [term for affine in affines for term in affine.terms]
+    event_groups = [
+        [start[q] + g for q, g in zip(event.qubits, group, strict=True)]
+        for event, group in zip(network.events, membership, strict=True)
+    ]
+    directions = _ordered(plan, start)
+    integers = {
+        "affine_start": list(accumulate((len(a.terms) for a in affines), initial=0)),
+        "affine_index": [index for index, _ in terms],
+        "event_groups": np.array(event_groups, dtype=np.int64).reshape(-1, 2),
+        "event_at": layout.event_at,
+        "rotation_start": list(accumulate((len(product) for product in rotations), initial=0)),
+        "direction_at": [at for at, _, _ in directions],
+        "direction_kind": [_KINDS.index(kind) for _, kind, _ in directions],
+        "direction_perpendicular": [perpendicular for _, _, perpendicular in directions],
+        "wire_start": start,
+        "cost": [cost for wire in plan for cost in wire.costs],
+        "pulse_at": layout.pulse_at,
+    }
+    floats = {"affine_constant": [a.constant for a in affines], "affine_factor": [factor for _, factor in terms]}
+    pairs = {"first": firsts, "later": [later for product in rotations for _, later in product]}
+    return {
+        **{name: np.array(values, dtype=np.int64) for name, values in integers.items()},
+        **{name: np.array(values, dtype=np.float64) for name, values in floats.items()},
+        **{name: np.array(values, dtype=np.complex128).reshape(-1, 2) for name, values in pairs.items()},
+    }
+
+
+def _rotations(gaps: Sequence[Local]) -> tuple[list[ComplexArray], list[list[tuple[Affine, ComplexArray]]]]:
+    """Every product as a constant, then rotations about Z, each followed by a constant."""
+    firsts, rotations = [], []
+    for gap in gaps:
+        first = su2.IDENTITY
+        product: list[tuple[Affine, ComplexArray]] = []
+        for part in gap.parts:
+            if isinstance(part, Affine):
+                product.append((part, su2.IDENTITY))
+            elif product:
+                product[-1] = (product[-1][0], su2.multiply(part, product[-1][1]))
             else:
-                w = image(u, e[at - 1]) if kind == "forward" else preimage(u, e[at + 1])
-            e[at] = unit(w) * (1j if perpendicular else 1)
-        half = np.exp(0.5j * np.angle(e))
-        inner = ~self._is_last
-        a[inner] *= half[inner]
-        b[inner] *= half[inner].conj()
-        outer = np.flatnonzero(~self._is_first)
-        turn = half[outer - 1].conj()
-        a[outer] *= turn
-        b[outer] *= turn
+                first = su2.multiply(part, first)
+        firsts.append(first)
+        rotations.append(product)
+    return firsts, rotations
 
-    def _change_axis(self, a: ComplexArray, b: ComplexArray) -> None:
-        """Gaps between Z x Z events -> gaps between X x X events."""
-        left = ~self._is_last
-        a[left], b[left] = (a[left] + b[left]) * _ROOT, (b[left] - a[left]) * _ROOT
-        right = ~self._is_first
-        a[right], b[right] = (a[right] - b[right].conj()) * _ROOT, (b[right] + a[right].conj()) * _ROOT
+
+def _ordered(plan: Sequence[Wire], start: Sequence[int]) -> list[tuple[int, str, bool]]:
+    """(group, kind, perpendicular) of all directions, each behind the one that it derives from."""
+    out = []
+    for begin, wire in zip(start, plan, strict=False):
+        rows = [(begin + g, d.kind, d.perpendicular) for g, d in enumerate(wire.directions)]
+        out += [row for row in rows if row[1] not in ("fixed", "forward", "backward")]
+        out += [row for row in reversed(rows) if row[1] == "backward"]
+        out += [row for row in rows if row[1] == "forward"]
+    return out

@@ -1,4 +1,4 @@
-"""Affine angles and one-qubit products as functions of theta: many at once, for a whole batch, arrays (items, batch)."""
+"""Affine angles and one-qubit products as functions of theta: many at once for a whole batch, arrays (items, batch)."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,44 @@ from qcaan.circuits.gates import ComplexArray, FloatArray
 IntArray = NDArray[np.int64]
 
 
+def rows_of(index: Sequence[int], total: int) -> IntArray | slice:
+    """Rows to select; a slice where they are all of them, for a slice makes no copy."""
+    return slice(None) if list(index) == list(range(total)) else np.array(index, dtype=np.int64)
+
+
+def phases(angles: FloatArray) -> ComplexArray:
+    """exp(i angles)."""
+    out = np.empty(angles.shape, dtype=np.complex128)
+    np.cos(angles, out=out.real)
+    np.sin(angles, out=out.imag)
+    return out
+
+
 class Angles:
     """Affine angles evaluated together: theta (n_params, batch) -> float64 (len(affines), batch)."""
 
-    def __init__(self, affines: Sequence[Affine]) -> None:
-        self.constant: FloatArray = np.array([a.constant for a in affines], dtype=np.float64)[:, None]
-        self._rounds: list[tuple[IntArray, IntArray, FloatArray]] = []
+    def __init__(self, affines: Sequence[Affine], scale: float = 1.0) -> None:
+        self._constant: FloatArray = scale * np.array([a.constant for a in affines], dtype=np.float64)[:, None]
+        self._rounds: list[tuple[IntArray | slice, IntArray, FloatArray]] = []
         for depth in range(max((len(a.terms) for a in affines), default=0)):
             rows = [row for row, a in enumerate(affines) if len(a.terms) > depth]
             terms = [affines[row].terms[depth] for row in rows]
             index = np.array([i for i, _ in terms])
-            self._rounds.append((np.array(rows), index, np.array([c for _, c in terms])[:, None]))
+            factor = scale * np.array([c for _, c in terms])[:, None]
+            self._rounds.append((rows_of(rows, len(affines)), index, factor))
 
     def __call__(self, theta: FloatArray) -> FloatArray:
         """The angles at a batch of theta."""
-        out = np.repeat(self.constant, theta.shape[1], axis=1)
-        for rows, index, coefficient in self._rounds:
-            out[rows] += coefficient * theta[index]
+        rounds = self._rounds
+        if rounds and isinstance(rounds[0][0], slice):
+            out = theta[rounds[0][1]]
+            out *= rounds[0][2]
+            out += self._constant
+            rounds = rounds[1:]
+        else:
+            out = np.repeat(self._constant, theta.shape[1], axis=1)
+        for rows, index, factor in rounds:
+            out[rows] += factor * theta[index]
         return out
 
 
@@ -48,19 +69,25 @@ class Products:
                 else:
                     constants[-1][-1] = su2.multiply(part, constants[-1][-1])
         self._first = np.array([c[0] for c in constants]).reshape(len(products), 2)
-        self._rounds: list[tuple[IntArray, Angles, ComplexArray]] = []
+        self._rounds: list[tuple[IntArray | slice, Angles, ComplexArray | None]] = []
         for depth in range(max((len(a) for a in angles), default=0)):
             rows = [row for row, a in enumerate(angles) if len(a) > depth]
             later = np.array([constants[row][depth + 1] for row in rows])
-            self._rounds.append((np.array(rows), Angles([angles[row][depth] for row in rows]), later))
+            turns = Angles([angles[row][depth] for row in rows], scale=-0.5)
+            trivial = np.array_equal(later, np.broadcast_to(su2.IDENTITY, later.shape))
+            self._rounds.append((rows_of(rows, len(products)), turns, None if trivial else later))
 
     def __call__(self, theta: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """The pairs (a, b) of su2, complex128 (len(products), batch) each."""
         a = np.repeat(self._first[:, :1], theta.shape[1], axis=1)
         b = np.repeat(self._first[:, 1:], theta.shape[1], axis=1)
         for rows, angles, later in self._rounds:
-            turn = np.exp(-0.5j * angles(theta))
-            x, y = a[rows] * turn, b[rows] * turn.conj()
-            c, d = later[:, :1], later[:, 1:]
-            a[rows], b[rows] = c * x - d.conj() * y, d * x + c.conj() * y
+            turn = phases(angles(theta))
+            x = a[rows] * turn
+            y = b[rows] * np.conj(turn, out=turn)
+            if later is None:
+                a[rows], b[rows] = x, y
+            else:
+                c, d = later[:, :1], later[:, 1:]
+                a[rows], b[rows] = c * x - d.conj() * y, d * x + c.conj() * y
         return a, b
