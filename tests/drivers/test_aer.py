@@ -50,6 +50,17 @@ def test_rz_appears_only_where_the_axis_of_an_entangler_changes(monkeypatch):
         assert calls[-1][0].count_ops().get("rz", 0) == n_rz
 
 
+def test_half_turns_pass_the_entanglers(monkeypatch):
+    rows = [("ms", [0, 1], [0.4, 0.1, 0.3]), ("ms", [1, 2], [0.1 + math.pi, 0.7, 0.5]), ("gpi2", [1], [0.2])]
+    rows += [("ms", [2, 0], [0.7 - 3 * math.pi, 0.4 + math.pi, 0.9]), ("zz", [0, 1], [0.3]), ("gpi", [0], [0.6])]
+    rows += [("gpi2", [q], [0.3]) for q in range(3)]
+    backend = AerBackend()
+    calls = watch(backend, monkeypatch)
+    circuit = build(3, ("gpi2", [0], [0.2]), *rows)
+    np.testing.assert_allclose(backend.probabilities([circuit])[0], oracle.probabilities(circuit), atol=1e-12)
+    assert calls[-1][0].count_ops()["rz"] == 3
+
+
 def test_an_rz_that_one_circuit_of_the_batch_needs_is_kept_for_all():
     first = build(2, ("gpi2", [0], [0.2]), ("ms", [0, 1], [0.0, 0.0, 0.3]), ("gpi2", [0], [0.7]), ("gpi2", [1], [0.1]))
     second = NativeCircuit(first.program, first.angles + np.array([0, 0.5, 0.1, 0, 0, 0]))
