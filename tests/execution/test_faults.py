@@ -29,7 +29,9 @@ WANTED = [Request(CIRCUIT, 50, [[0.3], [0.7], [1.1]])]
 
 @pytest.fixture
 def patience():
-    return Patience(create_s=60, wait_s=1000, download_s=30, late_s=20, settle_s=5, submits_per_s=1e6, requests_per_s=1e6)
+    return Patience(
+        create_s=60, wait_s=1000, download_s=30, late_s=20, settle_s=5, submits_per_s=1e6, requests_per_s=1e6
+    )
 
 
 class Rig:
