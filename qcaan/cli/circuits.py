@@ -62,6 +62,10 @@ def compile_file(
         if template.n_params:
             raise ConfigError("--format ionq: IonQ's jobs have no parameters; bind theta first, or use braket")
         program = render_ionq(template.program, template.bind().angles)[0] + "\n"
+    elif found.readout_flips and any(found.readout_flips):
+        head, rest = program.split("\n", 1)
+        flips = "".join(map(str, found.readout_flips))
+        program = f"{head}\n// The true bits are b XOR {flips} (qubit 0 leftmost).\n{rest}"
     if out is not None:
         out.write_text(program, encoding="utf-8")
     if as_json:

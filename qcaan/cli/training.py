@@ -56,9 +56,9 @@ def train(
     Example: qcaan train examples/digits.yaml --backend aer --set train.max_steps=500
     """
     resolved = Config.load(config, _changes(overrides, backend))
-    from qcaan.learn.run_directory import RunDirectory
+    from qcaan.learn.train import prepare
 
-    with RunDirectory.create(resolved, out) as run:
+    with prepare(resolved, out) as run:
         _finish(run)
 
 
@@ -181,7 +181,6 @@ def _finish(run: "RunDirectory") -> None:
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {run.path} on backend [bold]{run.config.backend.name}[/]")
-    newest: Mapping[str, Any] = {}
     try:
         with _bar() as bar:
             task = bar.add_task("start", total=None, numbers="")
@@ -190,13 +189,12 @@ def _finish(run: "RunDirectory") -> None:
                 bar.update(task, numbers=_jobs_line(jobs))
 
             for progress in steps(run, report):
-                newest = progress.values
                 bar.update(
                     task,
                     description=progress.phase,
                     completed=progress.step,
                     total=progress.total,
-                    numbers=_numbers_line(newest),
+                    numbers=_numbers_line(progress.values),
                 )
     except KeyboardInterrupt:
         console.print(f"\nstopped; go on with: qcaan resume {run.path}")
@@ -204,8 +202,9 @@ def _finish(run: "RunDirectory") -> None:
     except Exception:
         console.print(f"\ngo on with: qcaan resume {run.path}")
         raise
-    if figures := {name.removeprefix("eval/"): value for name, value in newest.items() if name.startswith("eval/")}:
-        _print_figures(figures)
+    scored = [record for record in run.metrics() if "eval/fid" in record]
+    if scored:
+        _print_figures({name.removeprefix("eval/"): value for name, value in scored[-1].items()})
     pictures = sorted(run.samples.glob("step-*.png"))
     console.print(f"\npictures    {pictures[-1]}\nnumbers     {run.path / 'metrics.jsonl'}")
     console.print(f"tensorboard tensorboard --logdir {run.path / 'tensorboard'}")

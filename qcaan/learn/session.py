@@ -4,13 +4,13 @@ A checkpoint holds the states of prior and networks, the pool, and the prior's d
 run goes on, draws and is evaluated without its device, and may go on on another one.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 import torch
 
-from qcaan.errors import ConfigError
 from qcaan.execution.backend import Backend
 from qcaan.execution.budget import Budget
 from qcaan.execution.courier import Progress as JobProgress
@@ -39,6 +39,7 @@ class Session:
         config = run.config
         self._run = run
         self._store = store
+        self._backend = backend
         budget = Budget(config.budget.cap_usd) if config.budget else None
         self.runner = Runner(
             backend,
@@ -68,7 +69,7 @@ class Session:
         `report` is told how the device's jobs stand.
 
         Raises:
-            ConfigError: the backend or its options are wrong, or the run has no step left.
+            ConfigError: the backend or its options are wrong.
             StoreError: the store cannot be opened.
         """
         config = run.config
@@ -77,12 +78,13 @@ class Session:
         saved = checkpoint.latest(run.checkpoints)
         if saved is not None:
             session._restore(*saved)
-        if session.step >= total_steps:
-            session.close()
-            raise ConfigError(f"{run.path} is complete at step {session.step}; raise train.epochs to go on")
-        run.truncate_metrics(session.step)
-        run.add_segment(session.step, {"backend": config.backend.model_dump(), "target": backend.target.to_json()})
         return session
+
+    def begin(self) -> None:
+        """Record in the run that it goes on here, and drop the numbers of steps that will be taken again."""
+        target = json.loads(self._backend.target.to_json())
+        self._run.truncate_metrics(self.step)
+        self._run.add_segment(self.step, {"backend": self._run.config.backend.model_dump(), "target": target})
 
     def save(self, step: int) -> None:
         """Write the checkpoint of `step`."""

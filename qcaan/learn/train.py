@@ -8,6 +8,7 @@ are taken from the store, not measured again.
 Source of the method: Rudolph et al., Phys. Rev. X 12, 031010 (2022); a re-implementation from its public description.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,22 +44,41 @@ def train(config: Config | Mapping[str, Any] | str | Path, out: str | Path | Non
         ConfigError: the configuration is wrong, or `out` holds something.
         QcaanError: as its tree says; `resume` goes on.
     """
-    with RunDirectory.create(config if isinstance(config, Config) else Config.load(config), out) as run:
+    with prepare(config if isinstance(config, Config) else Config.load(config), out) as run:
         for _ in steps(run):
             pass
         return run.path
 
 
+def prepare(config: Config, out: str | Path | None = None) -> RunDirectory:
+    """A new run directory, once device, data, prior and networks could be opened; otherwise nothing is left behind.
+
+    Raises:
+        ConfigError, DataError, BackendError, StoreError: what could not be opened.
+    """
+    schedule = Schedule.of(config, len(data.load(config.data.name).train))
+    run = RunDirectory.create(config, out)
+    try:
+        Session.open(run, schedule.total).close()
+    except BaseException:
+        shutil.rmtree(run.path)
+        raise
+    return run
+
+
 def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]:
     """Train `run` from its last checkpoint to its end, yielding before every phase and after every step.
 
-    `report` is told how the device's jobs stand while a refit waits for them.
+    A run that is complete yields nothing. `report` is told how the device's jobs stand while a refit waits for them.
     """
     config = run.config
     images = data.load(config.data.name)
     schedule = Schedule.of(config, len(images.train))
     size, total = config.train.batch_size, schedule.total
     with Session.open(run, total, report) as session:
+        if session.step >= total:
+            return
+        session.begin()
         game, prior = session.game, session.prior
         newest: dict[str, Any] = {}
         for step in range(session.step, total):
@@ -90,8 +110,9 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
             if record:
                 run.log(done, epoch, record)
                 newest = newest | record
+            if done == total:
+                session.save(total)
             yield Progress(done, total, epoch, "train", newest)
-        session.save(total)
 
 
 def evaluate(run: RunDirectory, trained: Trained, images: data.Images, step: int) -> dict[str, Any]:

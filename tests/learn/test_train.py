@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from scipy.stats import chi2_contingency
 
 from qcaan.config import Config
-from qcaan.errors import ConfigError, ReplayMissError
+from qcaan.errors import ReplayMissError
 from qcaan.execution.backend import Simulator
 from qcaan.learn import checkpoint, train
 from qcaan.learn.run_directory import RunDirectory
@@ -108,26 +108,27 @@ from qcaan.learn.train import steps
 with RunDirectory.open({str(path)!r}) as run:
     print("ready", flush=True)
     for progress in steps(run):
-        print(progress.step, flush=True)
+        input()
 """
     rng = np.random.default_rng(8)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killed, finished = 0, False
-    while not finished:
+    for go in [*rng.integers(1, 8, size=4), 1000]:
         with subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         ) as child:
+            assert child.stdin is not None
             assert child.stdout is not None
-            if killed < 4:
-                for _ in range(int(rng.integers(2, 9))):
-                    child.stdout.readline()
-                time.sleep(rng.uniform(0, 0.05))
+            assert child.stdout.readline() == "ready\n"
+            child.stdin.write("\n" * go)
+            child.stdin.flush()
+            if go < 1000:
+                time.sleep(rng.uniform(0.2, 1.2))
                 child.send_signal(signal.SIGKILL)
-                killed += 1
             else:
-                child.stdout.read()
                 assert child.wait() == 0
-                finished = True
     assert same(undisturbed, path)
     assert records(path) == records(undisturbed)
 
@@ -213,9 +214,11 @@ def test_several_bases_make_more_bits(tmp_path: Path, bases: list[str]) -> None:
     assert final(path)["pool"].shape == (500, 4 * len(bases))
 
 
-def test_a_complete_run_says_how_to_go_on(undisturbed: Path) -> None:
-    with RunDirectory.open(undisturbed) as run, pytest.raises(ConfigError, match="complete at step 14"):
-        next(steps(run))
+def test_resuming_a_complete_run_does_nothing(undisturbed: Path) -> None:
+    before = {path: path.read_bytes() for path in undisturbed.rglob("*") if path.suffix in (".json", ".jsonl")}
+    with RunDirectory.open(undisturbed) as run:
+        assert list(steps(run)) == []
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_resumed_run_can_be_made_longer(undisturbed: Path, tmp_path: Path) -> None:
