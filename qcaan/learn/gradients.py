@@ -4,7 +4,7 @@
 |---|---|---|---|---|
 | `exact` | `Target.exact` | the adjoint method, or 2 a parameter | none | none |
 | `parameter_shift` | any backend | 1 + 2 a parameter | see below | of order 1/shots |
-| `spsa` | any backend | 2 | of order c^2, and of the sampled loss | about the squared gradient times n_params |
+| `spsa` | any backend | 2 | order c^2, and that of the sampled loss | n_params times gradient^2, and noise |
 
 The loss is a function of measured probabilities q(theta), one distribution a basis, so its gradient is the sum over
 bases and outcomes of dL/dq(s) dq(s)/dtheta. Every angle of the ansatz, XX and trained bases included, is that of one
@@ -61,27 +61,21 @@ class Objective:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One step's result: the loss at theta, its gradient float64 (n_params,), and the shots it took.
-
-    `magnitude` is the mean absolute component of the gradient estimates behind it, before they were averaged.
-    """
+    """One step's result: the loss at theta, its gradient float64 (n_params,), and the shots it took."""
 
     loss: float
     gradient: FloatArray
     shots: int
-    magnitude: float
 
 
 class Estimator(Protocol):
     """Estimates an objective's loss and gradient."""
 
-    def estimate(
-        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
-    ) -> Estimate:
+    def estimate(self, objective: Objective, theta: FloatArray, *, tag: str, rng: np.random.Generator) -> Estimate:
         """At theta, float64 (n_params,).
 
         `tag` names this step to the runner (unique in a run, the same when the step is repeated after a resume);
-        `iteration` counts the steps since the last cold start; `rng` is for the estimator's own choices.
+        `rng` is for the estimator's own choices.
         """
 
 
@@ -101,9 +95,7 @@ class Exact:
             problem = f"gradient 'exact' needs exact probabilities, which backend '{name}' does not give"
             raise ConfigError(f"{problem}; use parameter_shift or spsa")
 
-    def estimate(
-        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
-    ) -> Estimate:
+    def estimate(self, objective: Objective, theta: FloatArray, *, tag: str, rng: np.random.Generator) -> Estimate:
         """No shots, no random numbers."""
         measured = []
         gradient = np.zeros(objective.n_params)
@@ -119,7 +111,7 @@ class Exact:
                 q0, jacobian = jacobians[i]
                 measured.append(q0)
                 gradient += jacobian @ objective.loss.derivative(target, q0)
-        return Estimate(objective.value(measured), gradient, 0, float(np.abs(gradient).mean()))
+        return Estimate(objective.value(measured), gradient, 0)
 
     def _shifted(self, objective: Objective, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
         requests = [Request(c, shots=1, theta=_shifts(c, theta)) for c in objective.circuits]
@@ -134,9 +126,7 @@ class ParameterShift:
     runner: Runner
     shots: int
 
-    def estimate(
-        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
-    ) -> Estimate:
+    def estimate(self, objective: Objective, theta: FloatArray, *, tag: str, rng: np.random.Generator) -> Estimate:
         """The loss is that of the unshifted circuits' frequencies."""
         requests = [Request(c, shots=self.shots, theta=_shifts(c, theta)) for c in objective.circuits]
         measured = []
@@ -149,41 +139,40 @@ class ParameterShift:
             q, jacobian = _jacobian(circuit, frequencies, objective.n_params)
             measured.append(q)
             gradient += jacobian @ objective.loss.derivative(target, q, self.shots)
-        return Estimate(objective.value(measured), gradient, shots, float(np.abs(gradient).mean()))
+        return Estimate(objective.value(measured), gradient, shots)
 
 
 @dataclass(frozen=True)
 class Spsa:
     """Simultaneous perturbation: the loss at theta +- c delta, delta_j = +-1 at random, whatever n_params.
 
-    The gradient estimate is (L+ - L-) / (2 c delta). c is constant: Spall's decay, (k + 1)**-0.101, is meant for a
-    fixed target. The first estimate averages `calibration` directions, all in one call, so that
-    `optimizers.SpallGains` learns the size of the gradient. The loss is the mean of the evaluations, not that at
-    theta itself.
+    The gradient estimate is (L+ - L-) / (2 c delta), the mean over `directions` random delta, all in one call. The
+    loss is the mean of the evaluations, not that at theta itself.
 
-    Source: Spall, "Implementation of the simultaneous perturbation algorithm for stochastic optimization", IEEE Trans.
-    Aerosp. Electron. Syst. 34, 817 (1998).
+    Source: Spall, "Implementation of the simultaneous perturbation algorithm for stochastic optimization", IEEE
+    Trans. Aerosp. Electron. Syst. 34, 817 (1998). Differences: c does not decay, as the target moves; 0.05 was the
+    best of 0.05, 0.1, 0.2 and 0.4 rad on 8 qubits with 1000 and 10,000 shots. The step is Adam's (see `optimizers`).
     """
 
     runner: Runner
     shots: int
-    c: float = 0.1
-    calibration: int = 10
+    c: float = 0.05
+    directions: int = 1
 
-    def estimate(
-        self, objective: Objective, theta: FloatArray, *, tag: str, iteration: int, rng: np.random.Generator
-    ) -> Estimate:
-        """2 circuits a basis (2 * calibration at iteration 0), `shots` of each."""
-        directions = 1 if iteration else self.calibration
-        delta = rng.choice([-1.0, 1.0], (directions, objective.n_params))
+    def estimate(self, objective: Objective, theta: FloatArray, *, tag: str, rng: np.random.Generator) -> Estimate:
+        """2 circuits a basis and direction, `shots` of each."""
+        delta = rng.choice([-1.0, 1.0], (self.directions, objective.n_params))
         rows = np.concatenate([theta + self.c * delta, theta - self.c * delta])
         requests = [Request(k, shots=self.shots, theta=rows[:, : k.n_params]) for k in objective.circuits]
         replies = self.runner.run(requests, tag=tag)
         shots = sum(result.shots for results in replies for result in results)
         losses = np.array([objective.value([r.probabilities for r in row]) for row in zip(*replies, strict=True)])
-        slopes = (losses[:directions] - losses[directions:]) / (2 * self.c)
-        gradient = (slopes[:, None] * delta).mean(axis=0)
-        return Estimate(float(losses.mean()), gradient, shots, float(np.abs(slopes).mean()))
+        slopes = (losses[: self.directions] - losses[self.directions :]) / (2 * self.c)
+        return Estimate(float(losses.mean()), (slopes[:, None] * delta).mean(axis=0), shots)
+
+
+LEARNING_RATES = {"exact": 0.05, "parameter_shift": 0.05, "spsa": 0.01}
+"""What suits each estimator: every step of SPSA goes mostly astray, so it must be shorter."""
 
 
 def open_estimator(name: str, runner: Runner, shots: int) -> Estimator:

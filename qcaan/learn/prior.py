@@ -37,7 +37,8 @@ class PriorOptions:
     """Shots of one circuit: in gradients, and at most in one draw of samples."""
     updates: int = 30
     """Updates a refit."""
-    learning_rate: float = 0.05
+    learning_rate: float | None = None
+    """Of Adam; None for what suits the gradient estimator."""
     warm_start: bool = True
     """A refit starts from the last one's result, not from the initial state."""
     seed: int = 0
@@ -45,10 +46,12 @@ class PriorOptions:
     """Needed by the kinds that run circuits."""
 
     def __post_init__(self) -> None:
-        lowest = {"n_qubits": 1, "n_layers": 1, "shots": 1, "updates": 0, "learning_rate": 0, "seed": 0}
+        lowest = {"n_qubits": 1, "n_layers": 1, "shots": 1, "updates": 0, "seed": 0}
         for name, least in lowest.items():
             if not getattr(self, name) >= least:
                 raise ConfigError(f"prior.{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ConfigError(f"prior.learning_rate is {self.learning_rate}; it must be positive")
         if not self.bases:
             raise ConfigError("prior.bases is empty; name at least one basis, such as Z")
 

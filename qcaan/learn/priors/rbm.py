@@ -86,7 +86,7 @@ class Rbm(Prior):
         n_params = self.n_bits + self._n_hidden + self.n_bits * self._n_hidden
         theta = rng.normal(0, 0.1, n_params)
         chains = rng.integers(0, 2, (_CHAINS, self.n_bits)).astype(np.float64)
-        return theta, chains, Adam(n_params, self._options.learning_rate)
+        return theta, chains, Adam(n_params, self._options.learning_rate or 0.02)
 
     def _parts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Visible biases (n_bits,), hidden biases (n_hidden,), weights (n_bits, n_hidden)."""
