@@ -4,7 +4,7 @@
 
 The circuits are the ion-trap ansatz of seven sublayers (148 parameters), compiled for an MS and for a ZZ device. A row
 is one kind of work and one peer: medians of the same run, CPU time of one thread, milliseconds a circuit; ratio above
-1: ours is faster. Every peer's result is checked against ours first. Peers slower than a millisecond a circuit get a tenth of the
+1: ours is faster. Every peer's result is checked against ours first. All but the fastest peer get a tenth of the
 circuits, since their time grows with the number of circuits alone.
 
 Why low-level peers are there: a user who knows Aer's parameter tables, Cirq's states or Braket's simulation object can
