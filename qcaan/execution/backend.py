@@ -10,7 +10,7 @@ Rules for a driver:
 - Foreign errors become `qcaan.errors.BackendError` subclasses (their type tells the core what to do), cause kept.
 - `decode` is pure: it needs nothing but the reply and the batch, so that a reply paid for years ago can be decoded
   again in another process.
-- Options are the keyword arguments of a frozen dataclass, given to the constructor. Secrets are only referenced.
+- Options are the fields of the driver's dataclass, so keyword arguments only. Secrets are only referenced.
 - A local simulator subclasses `Simulator` and writes one method.
 """
 

@@ -416,7 +416,9 @@ class Courier:
             return set()
         items = before.where[0].tolist()
         whole = before.state == "failed"
-        return {(items[p], before.failures.get(p, before.reason)) for p in (range(len(items)) if whole else before.failures)}
+        return {
+            (items[p], before.failures.get(p, before.reason)) for p in (range(len(items)) if whole else before.failures)
+        }
 
     # Asking the device
 

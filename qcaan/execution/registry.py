@@ -24,6 +24,7 @@ from qcaan.errors import ConfigError, MissingSDK
 from qcaan.execution.backend import Backend
 
 GROUP = "qcaan.backends"
+_UNREADABLE = "the driver cannot be read"
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,11 @@ def _describe(entry: EntryPoint) -> tuple[str, dict[str, str]]:
         return _describe_loaded(entry)
     try:
         spec = importlib.util.find_spec(entry.module)
-        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-        tree = ast.parse(source)
+        if spec is None or spec.origin is None:
+            return _UNREADABLE, {}
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     except (ImportError, OSError, SyntaxError, UnicodeDecodeError):
-        return "the driver cannot be read", {}
+        return _UNREADABLE, {}
     definition = next((node for node in tree.body if getattr(node, "name", None) == entry.attr), None)
     doc = ""
     options: dict[str, str] = {}

@@ -24,7 +24,20 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from sqlalchemy import BindParameter, Connection, Engine, Row, Select, Update, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -378,11 +391,15 @@ class Store:
     # Inside
 
     def _prepare(self) -> None:
-        with self.write() as connection:
-            metadata.create_all(connection)
-            rows = [{"name": "version", "value": str(VERSION)}, {"name": "identity", "value": uuid4().hex}]
-            connection.execute(self._insert_new(facts).on_conflict_do_nothing(), rows)
-            found = connection.execute(select(facts.c.value).where(facts.c.name == "version")).scalar_one()
+        """Make the tables if they are not there; the version is written last, so a store that has one is whole."""
+        with self._read() as connection:
+            found = _version(connection)
+        if found is None:
+            with call_lock(self.engine, self.durable, "tables\nnew", self.busy_s), self.write() as connection:
+                metadata.create_all(connection)
+                rows = [{"name": "identity", "value": uuid4().hex}, {"name": "version", "value": str(VERSION)}]
+                connection.execute(self._insert_new(facts).on_conflict_do_nothing(), rows)
+                found = _version(connection)
         if found != str(VERSION):
             raise StoreError(f"{self.name} was written by another version of qcaan (tables {found}, here {VERSION})")
 
@@ -495,6 +512,12 @@ def _submission(row: Row) -> Submission:  # type: ignore[type-arg]
     values = dict(row._mapping)
     failures = {int(k): v for k, v in json.loads(values["failures"] or "{}").items()}
     return Submission(**values | {"failures": failures})
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(facts.name):
+        return None
+    return connection.execute(select(facts.c.value).where(facts.c.name == "version")).scalar_one_or_none()
 
 
 def _update(*columns: str) -> Update:

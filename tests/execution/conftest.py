@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -20,6 +21,10 @@ from qcaan.circuits.simulate import Engine
 from qcaan.execution.backend import Counts, Simulator, Target
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.store import Store
+
+# The same examples every time, and no deadlines: a busy machine is not an error.
+settings.register_profile("execution", deadline=None, derandomize=True)
+settings.load_profile("execution")
 
 
 @dataclass
