@@ -1,0 +1,217 @@
+"""The command line as a user meets it: what is printed, exit codes, JSON for machines."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qcaan import cli
+from qcaan.config import Config
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TINY = """
+seed: 3
+prior: {n_qubits: 3, n_layers: 2, shots: 200, refresh_every: 4, updates: 2, target_images: 32}
+gan: {channels: 2}
+train: {max_steps: 6, batch_size: 8, log_every: 2, scores: false}
+"""
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+    """`call("train", "x.yaml")` -> (exit code, standard output, standard error), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qcaan", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run."""
+    from qcaan.learn import train
+
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(TINY)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return train(folder / "tiny.yaml", folder / "run")
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_train_says_where_everything_is(call: Call) -> None:
+    code, out, _ = call("train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=3")
+    assert code == 0
+    assert "here/samples/step-000003.png" in out
+    assert Path("here/samples/step-000003.png").is_file()
+    assert Config.load("here/config.yaml").train.max_steps == 3
+
+
+def test_a_run_that_cannot_start_leaves_nothing(call: Call) -> None:
+    for words in (["--backend", "nosuch"], ["--set", "prior.kind=nosuch"], ["--set", "data.name=nowhere"]):
+        code, _, err = call("train", "tiny.yaml", "--out", "here", *words)
+        assert code in (1, 2)
+        assert err.startswith("error: ")
+        assert not Path("here").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (["train", "tiny.yaml", "--set", "prior.shot=3"], 2, "prior.shot: unknown key; did you mean 'shots'?"),
+        (["train", "nowhere.yaml"], 2, "cannot read the configuration nowhere.yaml"),
+        (["train", "tiny.yaml", "--backend", "loca"], 2, "local"),
+        (["train", "tiny.yaml", "--set", "backend.entangel=zz"], 2, "entangler"),
+        (["train", "tiny.yaml", "--set", "train.batch_size=70000"], 2, "train.batch_size: 70000 is more than"),
+        (["resume", "nowhere"], 1, "nowhere is not a run directory"),
+        (["sample", "nowhere"], 1, "nowhere is not a run directory"),
+        (["evaluate", "nowhere"], 1, "nowhere"),
+        (["backends", "show", "nosuch"], 2, "there is no backend 'nosuch'"),
+        (["jobs", "list", "--store", "nowhere"], 2, "there is no such run directory or file"),
+        (["compile", "nowhere.qasm", "--target", "aria"], 2, "cannot read nowhere.qasm"),
+        (["nonsense"], 2, "No such command"),
+        (["train"], 2, "Missing argument"),
+    ],
+)
+def test_errors_name_the_remedy_and_have_their_exit_code(call: Call, words: list[str], code: int, part: str) -> None:
+    found, _, err = call(*words)
+    assert found == code
+    assert part in err
+    assert "Traceback" not in err
+
+
+def test_resume_goes_on_on_another_backend(call: Call) -> None:
+    assert call("train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=3")[0] == 0
+    code, out, _ = call("resume", "here", "--backend", "cirq", "--set", "train.max_steps=6")
+    assert code == 0
+    assert "backend cirq" in out
+    assert json.loads(Path("here/metrics.jsonl").read_text().splitlines()[-1])["step"] == 6
+    assert call("resume", "here")[0] == 0
+
+
+def test_an_interrupt_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qcaan.learn import gan
+
+    step = gan.Game.step
+
+    def interrupted(self: gan.Game, *batch: torch.Tensor) -> dict[str, float]:
+        if self.steps == 4:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    monkeypatch.setattr(gan.Game, "step", interrupted)
+    code, out, _ = call("train", "tiny.yaml", "--out", "here")
+    assert code == 130
+    assert "go on with: qcaan resume here" in out
+    assert Path("here/checkpoints/step-00000004").is_dir()
+
+
+def test_sample_writes_pictures_and_arrays(call: Call, run: Path) -> None:
+    code, out, _ = call("sample", run, "-n", 12, "--out", "digits.png")
+    assert (code, out.strip()) == (0, "digits.png")
+    assert Path("digits.png").read_bytes().startswith(b"\x89PNG")
+    for name, seed in (("a.npy", 0), ("b.npy", 0), ("c.npy", 1)):
+        assert call("sample", run, "-n", 12, "--out", name, "--seed", seed)[0] == 0
+    a, b, c = (np.load(name) for name in ("a.npy", "b.npy", "c.npy"))
+    assert a.shape == (12, 28, 28)
+    assert a.dtype == np.uint8
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    code, _, err = call("sample", run, "--out", "digits.gif")
+    assert code == 2
+    assert "end the name in .png or .npy" in err
+
+
+def test_diff_proves_that_only_the_backend_changed(call: Call, run: Path) -> None:
+    code, out, _ = call("diff", run, run, "--json")
+    assert (code, json.loads(out)) == (0, {})
+    Path("other.yaml").write_text(TINY + "backend: {name: aer}\n")
+    assert json.loads(call("diff", "tiny.yaml", "other.yaml", "--json")[1]) == {"backend.name": ["local", "aer"]}
+    assert "backend.name" in call("diff", run, "other.yaml")[1]
+
+
+def test_backends_list_and_show(call: Call) -> None:
+    found = json.loads(call("backends", "list", "--json")[1])
+    assert {"local", "aer", "cirq", "braket"} <= {info["name"] for info in found}
+    shown = json.loads(call("backends", "show", "local", "--set", "entangler=zz", "--json")[1])
+    assert shown["target"]["native_gates"] == ["gpi", "gpi2", "zz"]
+    assert "entangler" in shown["options"]
+    assert "n_qubits" in call("backends", "show", "local")[1]
+    assert "braket" in call("backends", "list")[1]
+
+
+@pytest.mark.parametrize("target", ["aria", "forte", "local"])
+def test_compile_prints_counts_and_writes_the_program(call: Call, target: str) -> None:
+    code, out, _ = call("compile", EXAMPLES / "ghz.qasm", "--target", target, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["two_qubit"] == found["input"]["two_qubit"] == 7
+    assert found["max_angle_turns"] <= 0.25 + 1e-12
+    assert {"pulses", "total_angle_turns", "depth", "readout_flips", "program"} <= found.keys()
+    assert call("compile", EXAMPLES / "ghz.qasm", "--target", target, "--out", "native.qasm")[0] == 0
+    assert "#pragma braket verbatim" in Path("native.qasm").read_text()
+    code, out, _ = call("compile", EXAMPLES / "ghz.qasm", "--target", target, "--format", "ionq", "--json")
+    assert json.loads(json.loads(out)["program"])["gateset"] == "native"
+
+
+def test_a_compiled_file_tells_its_readout_flips(call: Call) -> None:
+    Path("x.qasm").write_text('OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; x q[1]; h q[0];')
+    code, _, _ = call("compile", "x.qasm", "--target", "aria", "--out", "native.qasm")
+    assert code == 0
+    assert "// The true bits are b XOR 01 (qubit 0 leftmost)." in Path("native.qasm").read_text()
+
+
+def test_what_cannot_be_compiled_names_the_line(call: Call) -> None:
+    Path("bad.qasm").write_text('OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit q; bit c;\nreset q;\n')
+    code, _, err = call("compile", "bad.qasm", "--target", "aria")
+    assert code == 2
+    assert "bad.qasm: line 4" in err
+
+
+def test_jobs_of_a_run(call: Call, run: Path) -> None:
+    jobs = json.loads(call("jobs", "list", "--store", run, "--json")[1])
+    assert [job["tag"] for job in jobs] == ["0/pool", "4/pool"]
+    assert all(job["state"] == "done" and job["shots"] == 200 for job in jobs)
+    (cost,) = json.loads(call("jobs", "costs", "--store", run, "--json")[1])
+    assert cost["usd"] == 0
+    assert cost["shots"] == 400
+    shown = json.loads(call("jobs", "show", jobs[0]["run"], "0/pool", "--store", run)[1])
+    assert shown["tag"] == "0/pool"
+    assert call("jobs", "attach", "--store", run) == (0, "nothing is open on this device\n", "")
+    assert "0 submission(s) changed" in call("jobs", "redecode", "--store", run)[1]
+    assert "0/pool" in call("jobs", "list", "--store", run / "store.sqlite")[1]
+    code, _, err = call("jobs", "cancel", "--store", run)
+    assert code == 2
+    assert "--run or --key" in err
+
+
+def test_estimate_counts_what_the_run_sent(call: Call, run: Path) -> None:
+    found = json.loads(call("estimate", "tiny.yaml", "--json")[1])
+    assert (found["refits"], found["submissions"], found["shots"]) == (2, 2, 400)
+    shift = json.loads(call("estimate", "tiny.yaml", "--set", "prior.gradient=parameter_shift", "--json")[1])
+    n_params = 2 * 3 + 3
+    assert shift["circuits"] == 2 * (2 * (1 + 2 * n_params) + 1)
+    assert shift["usd_low"] == 0
+    assert "refits" in call("estimate", "tiny.yaml")[1]
+
+
+def test_help_has_examples(call: Call) -> None:
+    assert "Example: qcaan train" in call("train", "--help")[1]
