@@ -8,7 +8,6 @@ of its angles are combinations of those three, so no decomposition is ever diffe
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from qcaan.circuits.kernels import (
     build_phases,
     compiled,
     cos_sin,
+    entry,
     mix_high,
     mix_low,
     multiply,
@@ -39,10 +39,12 @@ from qcaan.circuits.slopes import (
 
 Tables = tuple[Ints, Ints, Floats, Floats, Ints, Ints, Ints, Ints, Ints]
 """starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles of a `Structure`."""
+Bound = tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats]
+"""What `bind` returns."""
 
 
 @compiled
-def _half_angles(values: Floats, starts: Ints, indices: Ints, scales: Floats, offsets: Floats) -> Any:
+def _half_angles(values: Floats, starts: Ints, indices: Ints, scales: Floats, offsets: Floats) -> tuple[Floats, Floats]:
     """Cosines and sines of half of every expression."""
     angles, cos, sin = np.empty(offsets.size), np.empty(offsets.size), np.empty(offsets.size)
     for e in range(offsets.size):
@@ -78,43 +80,41 @@ def _unit_root(re: float, im: float) -> tuple[float, float]:
 
 
 @compiled
-def bind(tables: Tables, values: Floats, like: Floats) -> Any:
+def bind(tables: Tables, values: Floats, like: Floats) -> Bound:
     """The angles in the form that the passes need, in the precision of the state `like` where they touch it.
 
     Returns the cosines and sines of half of every expression; one-bit start states (n, 4); rotations
     (n_layers + 1, n, 2), cos and sin; starts (n_layers, n, 2), the phase of a bit's 0 while all lower bits are 0;
-    full phases of pairs (n_layers, m, m, 2); and, of words longer than one, the phase exp(i angle) of the Z before
-    the Y (n_layers + 1, n, 2).
+    full phases of pairs (n_layers, m, m, 2); of words longer than one, the phase exp(i angle) of the Z before the Y
+    (n_layers + 1, n, 2); and the inverse rotations.
     """
     _, _, _, _, pairs, fields, words, word_starts, word_angles = tables
     n_layers, n = fields.shape
     m = min(n, ROW_BITS)
     cos, sin = _half_angles(values, tables[0], tables[1], tables[2], tables[3])
-    vectors = np.zeros((n, 4), dtype=like.dtype)
-    rotations = np.zeros((n_layers + 1, n, 2), dtype=like.dtype)
-    starts = np.zeros((n_layers, n, 2))
+    vectors = np.empty((n, 4), dtype=like.dtype)
+    rotations = np.empty((n_layers + 1, n, 2), dtype=like.dtype)
+    inverses = np.empty((n_layers + 1, n, 2), dtype=like.dtype)
+    starts = np.empty((n_layers, n, 2))
     full = np.empty((n_layers, m, m, 2), dtype=like.dtype)
-    before = np.zeros((n_layers + 1, n, 2))
-    vectors[:, 0] = 1
-    rotations[:, :, 0] = 1
-    starts[:, :, 0] = 1
+    before = np.empty((n_layers + 1, n, 2))
     for level in range(n_layers):
         for bit in range(n):
             e = fields[level, bit]
-            if e >= 0:
-                starts[level, bit, 0], starts[level, bit, 1] = cos[e], -sin[e]
+            r, i = (cos[e], -sin[e]) if e >= 0 else (1.0, 0.0)
             for low in range(bit if bit < m else 0):
                 e = pairs[level, bit, low]
                 c, s = (cos[e], sin[e]) if e >= 0 else (1.0, 0.0)
                 full[level, bit, low, 0], full[level, bit, low, 1] = c * c - s * s, 2 * c * s
-                r, i = starts[level, bit, 0], starts[level, bit, 1]
-                starts[level, bit, 0], starts[level, bit, 1] = r * c + i * s, i * c - r * s
+                r, i = r * c + i * s, i * c - r * s
+            starts[level, bit, 0], starts[level, bit, 1] = r, i
     for level in range(n_layers + 1):
         for bit in range(n):
             word = words[level, bit]
-            if word < 0:
+            rotations[level, bit, 0], rotations[level, bit, 1] = 1, 0
+            if level and word < 0:
                 continue
-            angles = word_angles[word_starts[word] : word_starts[word + 1]]
+            angles = word_angles[word_starts[word] : word_starts[word + 1]] if word >= 0 else word_angles[:0]
             if level and angles.size == 1:
                 rotations[level, bit, 0], rotations[level, bit, 1] = cos[angles[0]], sin[angles[0]]
                 continue
@@ -132,7 +132,10 @@ def bind(tables: Tables, values: Floats, like: Floats) -> Any:
             _turn(starts[level - 1, bit], nr, ni)
             if level < n_layers:
                 _turn(starts[level, bit], ar * br + ai * bi, ai * br - ar * bi)  # exp(-i mu)
-    return cos, sin, vectors, rotations, starts, full, before
+    for level in range(n_layers + 1):
+        for bit in range(n):
+            inverses[level, bit, 0], inverses[level, bit, 1] = rotations[level, bit, 0], -rotations[level, bit, 1]
+    return cos, sin, vectors, rotations, starts, full, before, inverses
 
 
 @compiled
@@ -168,9 +171,9 @@ def _row_starts(row: int, cos: Floats, sin: Floats, pairs: Ints, starts: Floats,
 
 
 @compiled
-def forward_rows(tables: Tables, bound: Any, level: int, v: Floats, first: int, last: int) -> None:
+def forward_rows(tables: Tables, bound: Bound, level: int, v: Floats, first: int, last: int) -> None:
     """Diagonal layer `level` (from 1), and the mixing of the low bits after it, in the rows first..last-1."""
-    cos, sin, _, rotations, starts, full, _ = bound
+    cos, sin, _, rotations, starts, full, _, _ = bound
     pairs, words = tables[4][level - 1], tables[6][level]
     m = full.shape[1]
     work = np.empty((4, 1 << m), dtype=v.dtype)
@@ -183,7 +186,7 @@ def forward_rows(tables: Tables, bound: Any, level: int, v: Floats, first: int, 
 
 
 @compiled
-def forward_columns(tables: Tables, bound: Any, level: int, v: Floats, first: int, last: int) -> None:
+def forward_columns(tables: Tables, bound: Bound, level: int, v: Floats, first: int, last: int) -> None:
     """The mixing of the high bits after layer `level`, in the columns first..last-1."""
     mix_high(v, bound[5].shape[1], tables[6][level], bound[3][level], first, last)
 
@@ -198,7 +201,7 @@ def densities(v: Floats, out: Floats, first: int, last: int) -> None:
             target[i] = re[i] * re[i] + im[i] * im[i]
 
 
-@compiled
+@entry
 def run_forward(tables: Tables, values: Floats, states: Floats, out: Floats) -> None:
     """Probabilities (B, 2**n_qubits) of every row of `values`.
 
@@ -211,31 +214,32 @@ def run_forward(tables: Tables, values: Floats, states: Floats, out: Floats) -> 
         product_state(bound[2], v)
         for level in range(1, n_layers + 1):
             forward_rows(tables, bound, level, v, 0, v.shape[0])
-            forward_columns(tables, bound, level, v, 0, v.shape[1])
+            forward_columns(tables, bound, level, v, 0, v.shape[1] - PAD)
         densities(v, out[b], 0, v.shape[0])
 
 
 @compiled
-def bras(v: Floats, cotangent: Floats, u: Floats, first: int, last: int) -> None:
-    """Cotangent (2**n_qubits,) times state, in the rows first..last-1."""
+def bras(state: Floats, cotangent: Floats, v: Floats, u: Floats, first: int, last: int) -> None:
+    """Copy the state to `v`, and cotangent (2**n_qubits,) times state to `u`, in the rows first..last-1."""
     size = (v.shape[1] - PAD) // 2
     for row in range(first, last):
         weights = cotangent[row * size : (row + 1) * size]
         for part in range(0, 2 * size, size):
+            source = state[row, part : part + size]
             ket, bra = v[row, part : part + size], u[row, part : part + size]
-            bra[:] = 0
+            for i in range(size):
+                ket[i], bra[i] = source[i], 0
             for i in range(weights.size):
-                bra[i] = weights[i] * ket[i]
+                bra[i] = weights[i] * source[i]
 
 
 @compiled
 def backward_columns(
-    tables: Tables, bound: Any, level: int, v: Floats, u: Floats, first: int, last: int, turns: Floats
+    tables: Tables, bound: Bound, level: int, v: Floats, u: Floats, first: int, last: int, turns: Floats
 ) -> None:
     """Undo `forward_columns` on state and bra; adds the slopes of -iY of the high bits to `turns` (n,)."""
     words, m = tables[6][level], bound[5].shape[1]
-    undo = bound[3][level].copy()
-    undo[:, 1] *= -1
+    undo = bound[7][level]
     for column in range(first, last if words.size > m else first, COLUMN // 2):
         width = min(COLUMN // 2, last - column)
         turn_slopes_high(v, u, m, words, turns, column, width)
@@ -245,30 +249,40 @@ def backward_columns(
 
 @compiled
 def backward_rows(
-    tables: Tables, bound: Any, level: int, v: Floats, u: Floats, first: int, last: int,
-    turns: Floats, flips: Floats, singles: Floats, doubles: Floats,
-) -> None:  # fmt: skip
-    """Undo `forward_rows` on state and bra; adds the slopes of -iY of low bits, -iX of bits with longer words, -iZ and
-    -iZZ of all bits to `turns`, `flips`, `singles` (n,), `doubles` (n, n)."""
-    cos, sin, _, rotations, starts, full, _ = bound
-    pairs, words, word_starts = tables[4][level - 1], tables[6][level], tables[7]
-    n, m = words.size, full.shape[1]
-    work = np.empty((5, 1 << m), dtype=v.dtype)
-    row_starts, undo = np.empty((m + 1, 2), dtype=v.dtype), rotations[level].copy()
-    undo[:, 1] *= -1
-    low, both = np.zeros(m), np.zeros((m, m))
-    for bit in range(m, n):
-        if words[bit] >= 0 and word_starts[words[bit] + 1] - word_starts[words[bit]] > 1:
-            flips[bit] += flip_slope(v, u, bit, m, first, last)
+    tables: Tables, bound: Bound, level: int, v: Floats, u: Floats, first: int, last: int, turns: Floats
+) -> None:
+    """Undo the mixing of `forward_rows` on state and bra; adds the slopes of -iY of the low bits to `turns` (n,)."""
+    words, m = tables[6][level], bound[5].shape[1]
     for row in range(first, last):
-        ket, bra = v[row], u[row]
-        turn_slopes_low(ket, bra, m, words, turns)
-        mix_low(ket, m, words, undo)
-        mix_low(bra, m, words, undo)
-        for bit in range(m):
-            if words[bit] >= 0 and word_starts[words[bit] + 1] - word_starts[words[bit]] > 1:
-                flips[bit] += flip_slope(v, u, bit, m, row, row + 1)
-        phase_slopes(ket, bra, work[4])
+        turn_slopes_low(v[row], u[row], m, words, turns)
+        mix_low(v[row], m, words, bound[7][level])
+        mix_low(u[row], m, words, bound[7][level])
+
+
+@compiled
+def backward_flips(
+    tables: Tables, bound: Bound, level: int, v: Floats, u: Floats, first: int, last: int, flips: Floats
+) -> None:
+    """Add the slopes of -iX of bits with words longer than one to `flips` (n,)."""
+    words, word_starts = tables[6][level], tables[7]
+    for bit in range(words.size):
+        if words[bit] >= 0 and word_starts[words[bit] + 1] - word_starts[words[bit]] > 1:
+            flips[bit] += flip_slope(v, u, bit, bound[5].shape[1], first, last)
+
+
+@compiled
+def backward_diagonal(
+    tables: Tables, bound: Bound, level: int, v: Floats, u: Floats, first: int, last: int,
+    singles: Floats, doubles: Floats,
+) -> None:  # fmt: skip
+    """Undo the diagonal layer; adds the slopes of -iZ and -iZZ to `singles` (n,) and `doubles` (n, n)."""
+    pairs, starts, full = tables[4][level - 1], bound[4][level - 1], bound[5][level - 1]
+    n, m = pairs.shape[0], full.shape[0]
+    work = np.empty((5, 1 << m), dtype=v.dtype)
+    row_starts = np.empty((m + 1, 2), dtype=v.dtype)
+    low, both = np.empty(m), np.empty((m, m))
+    for row in range(first, last):
+        phase_slopes(v[row], u[row], work[4])
         total = signed_sums(work[4], work[2], low, both)
         for bit in range(m):
             singles[bit] += low[bit]
@@ -281,10 +295,10 @@ def backward_rows(
                 doubles[bit, other] += sign * low[other]
             for other in range(m, bit):
                 doubles[bit, other] += sign * (1 - 2 * (row >> (other - m) & 1)) * total
-        _row_starts(row, cos, sin, pairs, starts[level - 1], m, row_starts)
-        build_phases(row_starts, full[level - 1], pairs, work[:2], work[2:])
-        multiply(work[:2], -1, ket)
-        multiply(work[:2], -1, bra)
+        _row_starts(row, bound[0], bound[1], pairs, starts, m, row_starts)
+        build_phases(row_starts, full, pairs, work[:2], work[2:])
+        multiply(work[:2], -1, v[row])
+        multiply(work[:2], -1, u[row])
 
 
 @compiled
@@ -310,7 +324,7 @@ def _doubled(c: float, s: float) -> tuple[float, float]:
 
 
 @compiled
-def _start_slopes(tables: Tables, bound: Any, v: Floats, u: Floats, slopes: Floats) -> None:
+def _start_slopes(tables: Tables, bound: Bound, v: Floats, u: Floats, slopes: Floats) -> None:
     """Add the derivatives by the angles of the first words. Contracts the bra `u`; `v` is work space."""
     cos, sin, vectors = bound[0], bound[1], bound[2]
     words, word_starts, word_angles = tables[6][0], tables[7], tables[8]
@@ -329,7 +343,7 @@ def _start_slopes(tables: Tables, bound: Any, v: Floats, u: Floats, slopes: Floa
 
 @compiled
 def gather(
-    tables: Tables, bound: Any, v: Floats, u: Floats,
+    tables: Tables, bound: Bound, v: Floats, u: Floats,
     turns: Floats, flips: Floats, singles: Floats, doubles: Floats, gradient: Floats,
 ) -> None:  # fmt: skip
     """The gradient (n_values,) from the slopes of all layers, and of the first words from the undone state."""
@@ -361,23 +375,21 @@ def gather(
             gradient[indices[t]] += scales[t] * slopes[e]
 
 
-@compiled
+@entry
 def run_backward(tables: Tables, values: Floats, states: Floats, cotangent: Floats, gradient: Floats) -> None:
     """Gradient (B, n_values) of sum(cotangent * probabilities), from the final `states` of `run_forward`."""
     n_layers, n = tables[5].shape
     v, u = np.empty_like(states[0]), np.empty_like(states[0])
-    turns, flips = np.empty((n_layers + 1, n)), np.empty((n_layers + 1, n))
-    singles, doubles = np.empty((n_layers + 1, n)), np.empty((n_layers + 1, n, n))
     for b in range(values.shape[0]):
         bound = bind(tables, values[b], v)
-        turns[:], flips[:], singles[:], doubles[:] = 0, 0, 0, 0
-        v[:] = states[b]
-        bras(v, cotangent[b], u, 0, v.shape[0])
+        turns, flips = np.zeros((n_layers + 1, n)), np.zeros((n_layers + 1, n))
+        singles, doubles = np.zeros((n_layers + 1, n)), np.zeros((n_layers + 1, n, n))
+        bras(states[b], cotangent[b], v, u, 0, v.shape[0])
         for level in range(n_layers, 0, -1):
-            backward_columns(tables, bound, level, v, u, 0, v.shape[1], turns[level])
-            backward_rows(
-                tables, bound, level, v, u, 0, v.shape[0], turns[level], flips[level], singles[level], doubles[level]
-            )
+            backward_columns(tables, bound, level, v, u, 0, v.shape[1] - PAD, turns[level])
+            backward_rows(tables, bound, level, v, u, 0, v.shape[0], turns[level])
+            backward_flips(tables, bound, level, v, u, 0, v.shape[0], flips[level])
+            backward_diagonal(tables, bound, level, v, u, 0, v.shape[0], singles[level], doubles[level])
         gather(tables, bound, v, u, turns, flips, singles, doubles, gradient[b])
 
 

@@ -31,6 +31,8 @@ from qcaan.errors import CircuitError
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from qcaan.circuits.shared import Team
+
 BATCH_THREADS_FROM = 14
 STATE_THREADS_FROM = 17
 """Numbers of qubits from which rows of a batch, and passes over one state, are shared among threads: measured."""
@@ -89,9 +91,7 @@ class Engine:
 
         def vjp(cotangent: FloatArray) -> FloatArray:
             weights = np.ascontiguousarray(cotangent, dtype=np.float64).reshape(out.shape)
-            gradient = np.zeros((len(batch), self.n_values))
-            self._backward(batch, states, weights, gradient)
-            return gradient
+            return self._backward(batch, states, weights)
 
         return out, vjp
 
@@ -104,37 +104,43 @@ class Engine:
 
     def _forward(self, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
         out = np.empty((len(batch), 2**self.n_qubits))
-        passes = self._passes
+
+        def run(part: slice) -> None:
+            keep = np.empty((1, *self._shape), dtype=self._real) if states is None else states[part]
+            self._passes.run_forward(self._tables, batch[part], keep, out[part])
+
         with _announced():
-            if self._shares_states(len(batch)):
-                with ThreadPoolExecutor(self._threads) as pool:
-                    for b, values in enumerate(batch):
-                        v = np.empty(self._shape, dtype=self._real) if states is None else states[b]
-                        bound = passes.bind(self._tables, values, v)
-                        passes.product_state(bound[2], v)
-                        for level in range(1, self._n_layers + 1):
-                            head = (self._tables, bound, level, v)
-                            _share(pool, self._threads, v.shape[0], passes.forward_rows, *head)
-                            _share(pool, self._threads, v.shape[1], passes.forward_columns, *head)
-                        _share(pool, self._threads, v.shape[0], passes.densities, v, out[b])
-                return out
-
-            def run(part: slice) -> None:
-                keep = np.empty((1, *self._shape), dtype=self._real) if states is None else states[part]
-                passes.run_forward(self._tables, batch[part], keep, out[part])
-
-            self._over_rows(run, len(batch))
+            team = self._team(len(batch))
+            if team is None:
+                self._over_rows(run, len(batch))
+            else:
+                for b, values in enumerate(batch):
+                    v = np.empty(self._shape, dtype=self._real) if states is None else states[b]
+                    team.forward(self._tables, values, v, out[b])
         return out
 
-    def _backward(self, batch: FloatArray, states: NDArray[Any], cotangent: FloatArray, gradient: FloatArray) -> None:
+    def _backward(self, batch: FloatArray, states: NDArray[Any], cotangent: FloatArray) -> FloatArray:
+        gradient = np.zeros((len(batch), self.n_values))
+
         def run(part: slice) -> None:
             self._passes.run_backward(self._tables, batch[part], states[part], cotangent[part], gradient[part])
 
         with _announced():
-            self._over_rows(run, len(batch))
+            team = self._team(len(batch))
+            if team is None:
+                self._over_rows(run, len(batch))
+            else:
+                for b, values in enumerate(batch):
+                    team.backward(self._tables, values, states[b], cotangent[b], gradient[b])
+        return gradient
 
-    def _shares_states(self, n_rows: int) -> bool:
-        return self._threads > 1 and n_rows < self._threads and self.n_qubits >= STATE_THREADS_FROM
+    def _team(self, n_rows: int) -> "Team | None":
+        """Threads for one state after the other, where there are fewer rows than threads, and they pay."""
+        if n_rows >= self._threads or self.n_qubits < STATE_THREADS_FROM:
+            return None
+        from qcaan.circuits.shared import Team
+
+        return Team(self._threads)
 
     def _over_rows(self, run: Callable[[slice], None], n_rows: int) -> None:
         parts = min(self._threads, n_rows) if self.n_qubits >= BATCH_THREADS_FROM else 1
@@ -161,12 +167,6 @@ def _gates(program: NativeProgram) -> list[Gate]:
     ]
 
 
-def _share(pool: ThreadPoolExecutor, n: int, length: int, run: Callable[..., None], *arguments: object) -> None:
-    """Run `run(*arguments, first, last)` over n parts of range(length), and wait for all."""
-    edges = np.linspace(0, length, n + 1).astype(int).tolist()
-    list(pool.map(lambda part: run(*arguments, *part), pairwise(edges)))
-
-
 def _compiled_passes() -> "ModuleType":
     """The compiled passes. Imported late: numba takes a third of a second, and `import qcaan` must not."""
     from qcaan.circuits import evolve
@@ -176,4 +176,19 @@ def _compiled_passes() -> "ModuleType":
 
 @contextmanager
 def _announced() -> Iterator[None]:
-    yield
+    """Say why a first call takes long: machine code that is not on disk yet is being compiled."""
+    global _warm
+    if _warm:
+        yield
+        return
+    word = threading.Timer(1.5, _log.warning, ["compiling the exact engine for this machine, once: some seconds"])
+    word.daemon = True
+    word.start()
+    try:
+        yield
+        _warm = True
+    finally:
+        word.cancel()
+
+
+_warm = False

@@ -7,8 +7,6 @@ Why reading and undoing are separate passes: a loop that stores to eight slices 
 overlap than a compiler attempts, and stays scalar; loops that only read need none.
 """
 
-from typing import Any
-
 from qcaan.circuits.kernels import PAD, Floats, Ints, compiled, spread
 
 
@@ -22,7 +20,13 @@ def phase_slopes(v: Floats, u: Floats, weights: Floats) -> None:
 
 
 @compiled
-def _low_sums(w: Floats) -> Any:
+def zero(like: Floats) -> float:
+    """A zero of the same precision: sums in float64 of float32 terms would not vectorise as well."""
+    return like[0] - like[0]  # type: ignore[no-any-return]
+
+
+@compiled
+def _low_sums(w: Floats) -> tuple[float, float, float, float]:
     """Sums of z_2 w, z_1 w, z_0 w and w over eight entries."""
     a, b, c, d = w[0] + w[1], w[2] + w[3], w[4] + w[5], w[6] + w[7]
     z0 = w[0] - w[1] + w[2] - w[3] + w[4] - w[5] + w[6] - w[7]
@@ -30,7 +34,7 @@ def _low_sums(w: Floats) -> Any:
 
 
 @compiled
-def signed_sums(weights: Floats, work: Floats, singles: Floats, pairs: Floats) -> Any:
+def signed_sums(weights: Floats, work: Floats, singles: Floats, pairs: Floats) -> float:
     """Sum of z_j w into `singles` (m,), of z_j z_k w into `pairs` (m, m, k < j), z = 1 - 2 bit; returns the plain sum.
 
     Folding one bit after the other costs 4 * 2**m additions for all pairs together. `weights` is overwritten.
@@ -44,7 +48,7 @@ def signed_sums(weights: Floats, work: Floats, singles: Floats, pairs: Floats) -
         for other in range(bit - 1, 2, -1):
             quarter = 1 << other
             x0, x1 = odd[:quarter], odd[quarter:]
-            total = weights[0] - weights[0]
+            total = zero(weights)
             for i in range(quarter):
                 x, y = x0[i], x1[i]
                 total += x - y
@@ -60,8 +64,8 @@ def signed_sums(weights: Floats, work: Floats, singles: Floats, pairs: Floats) -
 
 
 @compiled
-def _turn_one(v0: Floats, v1: Floats, u0: Floats, u1: Floats, width: int) -> Any:
-    total = v0[0] - v0[0]
+def _turn_one(v0: Floats, v1: Floats, u0: Floats, u1: Floats, width: int) -> float:
+    total = zero(v0)
     for i in range(width):
         total += u1[i] * v0[i] - u0[i] * v1[i]
     return total
@@ -70,8 +74,8 @@ def _turn_one(v0: Floats, v1: Floats, u0: Floats, u1: Floats, width: int) -> Any
 @compiled
 def _turn_two(
     v0: Floats, v1: Floats, v2: Floats, v3: Floats, u0: Floats, u1: Floats, u2: Floats, u3: Floats, width: int
-) -> Any:
-    high, low = v0[0] - v0[0], v0[0] - v0[0]
+) -> tuple[float, float]:
+    high, low = zero(v0), zero(v0)
     for i in range(width):
         x0, x1, x2, x3 = v0[i], v1[i], v2[i], v3[i]
         p0, p1, p2, p3 = u0[i], u1[i], u2[i], u3[i]
@@ -100,7 +104,7 @@ def turn_slopes_low(v: Floats, u: Floats, m: int, words: Ints, slopes: Floats) -
             for a in range(0, 2 << m, 2 * stride):
                 slopes[bit] += _turn_one(v[a:], v[a + stride :], u[a:], u[a + stride :], stride)
             bit -= 1
-    high, middle, low = v[0] - v[0], v[0] - v[0], v[0] - v[0]
+    high, middle, low = zero(v), zero(v), zero(v)
     for a in range(0, 2 << m, 8):
         for i in range(4):
             high += u[a + 4 + i] * v[a + i] - u[a + i] * v[a + 4 + i]
@@ -142,11 +146,11 @@ def turn_slopes_high(v: Floats, u: Floats, m: int, words: Ints, slopes: Floats, 
 
 
 @compiled
-def flip_slope(v: Floats, u: Floats, bit: int, m: int, first: int, last: int) -> Any:
+def flip_slope(v: Floats, u: Floats, bit: int, m: int, first: int, last: int) -> float:
     """Re<u| -iX |v> for X on one bit, of those pairs of amplitudes whose first is in the rows first..last-1."""
     size = 1 << m
     stride = 1 << bit
-    total = v[0, 0] - v[0, 0]
+    total = 0.0
     for row in range(first, last):
         if bit < m:
             for a in range(0, size, 2 * stride):
@@ -159,10 +163,10 @@ def flip_slope(v: Floats, u: Floats, bit: int, m: int, first: int, last: int) ->
 
 
 @compiled
-def _flip_slope(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, width: int) -> Any:
+def _flip_slope(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, width: int) -> float:
     r0, i0, r1, i1 = v0[:width], v0[size:], v1[:width], v1[size:]
     p0, q0, p1, q1 = u0[:width], u0[size:], u1[:width], u1[size:]
-    total = r0[0] - r0[0]
+    total = zero(r0)
     for i in range(width):
         total += p0[i] * i1[i] - q0[i] * r1[i] + p1[i] * i0[i] - q1[i] * r0[i]
     return total
@@ -199,8 +203,8 @@ def _scale(source: Floats, target: Floats, width: int, size: int, re: float, im:
 
 
 @compiled
-def overlaps(prefixes: Floats, u: Floats, bit: int) -> Any:
-    """Contract the bits below `bit` of the bra `u`, which has no higher ones: re, im of what is left for 0 and for 1."""
+def overlaps(prefixes: Floats, u: Floats, bit: int) -> tuple[float, float, float, float]:
+    """Contract the bits below `bit` of the bra `u`, which has no higher ones: re, im left for its 0 and 1."""
     size = (u.shape[1] - PAD) // 2
     stride = 1 << bit
     if stride < size:
@@ -218,7 +222,7 @@ def overlaps(prefixes: Floats, u: Floats, bit: int) -> Any:
 
 
 @compiled
-def _overlap(ket: Floats, bra: Floats, width: int, size: int) -> Any:
+def _overlap(ket: Floats, bra: Floats, width: int, size: int) -> tuple[float, float]:
     """Real and imaginary part of the sum of conj(ket) bra."""
     r0, i0, r1, i1 = ket[:width], ket[size:], bra[:width], bra[size:]
     re, im = 0.0, 0.0

@@ -18,8 +18,9 @@ layer, or part of one, that nothing mixes afterwards is dropped: it cannot be se
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from qcaan.circuits.gates import FloatArray
 
 HALF_PI = math.pi / 2
 X, Y, Z = 1, 2, 3
+Key = TypeVar("Key", int, tuple[int, int])
 Letter = int
 """+-1, +-2, +-3: a signed Pauli letter X, Y, Z."""
 
@@ -160,7 +162,7 @@ def find_structure(n_qubits: int, gates: Iterable[Gate]) -> Structure:
 def _rotations(gate: Gate) -> Iterator[tuple[dict[int, Letter], Affine]]:
     """The gate as rotations in the order of time: letters on the gate's first and second qubit, angle."""
     name, angles = gate.name, [Affine.of(a) for a in gate.angles]
-    constants = {
+    constants: dict[str, list[tuple[Letter, float]]] = {
         "id": [], "x": [(X, 2)], "y": [(Y, 2)], "z": [(Z, 2)], "h": [(Z, 2), (Y, 1)], "s": [(Z, 1)], "sdg": [(Z, -1)],
         "t": [(Z, 0.5)], "tdg": [(Z, -0.5)], "sx": [(X, 1)], "sxdg": [(X, -1)],
     }  # fmt: skip
@@ -232,7 +234,7 @@ def _add(qubits: list[_Qubit], layers: list[_Layer], letters: dict[int, Letter],
     _accumulate(layers[level].pairs, (a, b), angle)
 
 
-def _accumulate(angles: dict[Any, Affine], key: Any, angle: Affine) -> None:
+def _accumulate(angles: dict[Key, Affine], key: Key, angle: Affine) -> None:
     angles[key] = angles.get(key, Affine()) + angle
 
 
@@ -248,6 +250,7 @@ Frame = dict[Letter, Letter]
 """The images of X, Y and Z under a rotation."""
 
 
+@cache
 def _frame(a: int, b: int, c: int) -> Frame:
     """The rotation by c quarter turns about Z, then b about Y, then a about Z."""
     return {p: turned(turned(turned(p, Z, c), Y, b), Z, a) for p in (X, Y, Z)}
@@ -260,6 +263,7 @@ def _image(frame: Frame, letter: Letter) -> Letter:
     return frame[letter] if letter > 0 else -frame[-letter]
 
 
+@cache
 def _frame_of(letter: Letter) -> Frame:
     """A frame that names this letter Z."""
     return next(frame for quarters in _QUARTERS if _image(frame := _frame(*quarters), letter) == Z)
@@ -280,7 +284,7 @@ def _in_frames(
             if q in layers[level].fields:
                 _accumulate(fields[level], bit, layers[level].fields[q] * sign)
         frames = [_frame(0, 0, 0), *(_frame_of(sign * letter) for _, letter in qubit.layers), _frame_of(measured)]
-        levels = [0, *(level for level, _ in qubit.layers), None]
+        levels = [0, *(level for level, _ in qubit.layers), 0]
         for word, frame, following, level, upcoming in zip(
             qubit.words, frames[:-1], frames[1:], levels[:-1], levels[1:], strict=True
         ):
