@@ -69,12 +69,13 @@ def test_the_loss_is_the_sum_of_the_bases_cross_entropies(make_runner):
 )
 def test_a_backend_that_only_samples_can_train_it(make_runner, gradient, loss):
     runner = make_runner(exact=False, ideal=False)
-    prior = machine(runner, gradient=gradient, loss=loss, updates=60, learning_rate=0.1, shots=1000)
+    updates, circuits = {"parameter_shift": (40, 31), "spsa": (250, 2)}[gradient]
+    prior = machine(runner, gradient=gradient, loss=loss, updates=updates, learning_rate=0.1, shots=1000)
     target = np.repeat([[0, 0, 0], [1, 1, 1]], 200, axis=0).astype(np.uint8)
     metrics = prior.refit(target, tag="a")
     assert "prior/kl" not in metrics
     assert prior.distribution() is None
-    assert metrics["prior/shots"] == 1000 * 60 * {"parameter_shift": 31, "spsa": 2}[gradient]
+    assert metrics["prior/shots"] == 1000 * updates * circuits
     q = probabilities(prior.circuits[0], prior.theta)
     assert q[0] + q[7] > 0.4  # 0.25 at the start
 
