@@ -75,18 +75,25 @@ def transpile(circuit: Circuit, target: NativeTarget, basis: Basis = "Z") -> Tem
 
 
 def _entanglers(target: NativeTarget) -> list[NativeName]:
+    """The two-qubit gates to compile for; where there is none, none will be needed."""
     known: tuple[NativeName, ...] = ("ms", "zz")
-    return [name for name in known if name in target.native_gates]
+    return [name for name in known if name in target.native_gates] or ["zz"]
 
 
 def _check(circuit: Circuit, target: NativeTarget) -> None:
     if circuit.n_qubits > target.n_qubits:
         raise CircuitError(f"the circuit has {circuit.n_qubits} qubits, target '{target.name}' has {target.n_qubits}")
     if "gpi2" not in target.native_gates:
-        raise CircuitError(f"target '{target.name}' has no gpi2; its native gates are {target.native_gates}")
-    if not _entanglers(target):
         raise CircuitError(
-            f"target '{target.name}' has no two-qubit gate; its native gates are {target.native_gates}: add ms or zz"
+            f"target '{target.name}' has no gpi2; which every pulse is made of; its native gates are "
+            f"{', '.join(target.native_gates)}"
+        )
+    entangling = next(((i, g) for i, g in enumerate(circuit.gates) if len(g.qubits) == 2), None)
+    if entangling and not {"ms", "zz"} & set(target.native_gates):
+        position, gate = entangling
+        raise CircuitError(
+            f"gate {position}, {gate.name}{gate.qubits}: target '{target.name}' has no two-qubit gate, only "
+            f"{', '.join(target.native_gates)}; use a target with ms or zz"
         )
 
 

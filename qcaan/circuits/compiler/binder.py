@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Binder:
 
 def _arrays(
     network: Network, plan: Sequence[Wire], membership: Sequence[tuple[int, int]], layout: Layout
-) -> dict[str, NDArray[np.generic]]:
+) -> dict[str, NDArray[Any]]:
     gaps = [gap for wire in plan for gap in wire.gaps]
     start = list(accumulate((len(wire.gaps) for wire in plan), initial=0))
     firsts, rotations = _rotations(gaps)
@@ -95,7 +96,7 @@ def _rotations(gaps: Sequence[Local]) -> tuple[list[ComplexArray], list[list[tup
 
 def _ordered(plan: Sequence[Wire], start: Sequence[int]) -> list[tuple[int, str, bool]]:
     """(group, kind, perpendicular) of all directions, each behind the one that it derives from."""
-    out = []
+    out: list[tuple[int, str, bool]] = []
     for begin, wire in zip(start, plan, strict=False):
         rows = [(begin + g, d.kind, d.perpendicular) for g, d in enumerate(wire.directions)]
         out += [row for row in rows if row[1] not in ("fixed", "forward", "backward")]

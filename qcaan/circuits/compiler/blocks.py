@@ -7,7 +7,7 @@ block nearly local, its rotation about ZZ cannot be computed to the precision wi
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,14 +73,38 @@ class _Search:
             self._nodes.append(_Node(index, at, at))
             for q, g in at.items():
                 self._sizes[q][g] += 1
+        self._next = _next_on_pair(self._nodes)
         position = 0
         while position < len(self._nodes):
-            if self._eligible(self._nodes[position]):
+            if self._eligible(self._nodes[position]) and self._promises(self._nodes[position]):
                 self._grow(position)
             position += 1
 
     def _eligible(self, node: _Node) -> bool:
         return node.synthesis is None and not (self._constant and self._network.events[node.event].angle.terms)
+
+    def _promises(self, node: _Node) -> bool:
+        """Whether a block that begins here may pay: a quick look at its own wires only, before the search."""
+        chain = [node]
+        while (later := self._next.get(chain[-1].event)) is not None and self._eligible(later):
+            passed = [w for w, g in later.first.items() if g > chain[-1].last[w] > node.first[w]]
+            alone = all(self._sizes[w][chain[-1].last[w]] == 1 for w in passed)
+            if not alone or any(g > chain[-1].last[w] + 1 for w, g in later.first.items()):
+                break
+            chain.append(later)
+        if self._constant or len(chain) < 2 or not any(node.first.values()):
+            return len(chain) > 1
+        return self._needed(self._block(chain, fresh=False)) < len(chain)
+
+    def _block(self, members: list[_Node], fresh: bool) -> Block:
+        p, q = self._network.events[members[0].event].qubits
+        steps = []
+        at = {p: -1, q: -1} if fresh else members[0].first
+        for member in members:
+            first, second = (self._gaps[w][g].parts if (g := member.first[w]) > at[w] else () for w in (p, q))
+            steps.append((first, second, self._network.events[member.event].angle))
+            at = member.last
+        return Block(tuple(steps), 1, fresh)
 
     def _grow(self, start: int) -> None:
         """Collect the block that begins at a node; if replacing it pays, put it where its last event was."""
@@ -126,39 +150,37 @@ class _Search:
         final = final and self._constant and all(_is_constant(self._network.gaps[w][-1]) for w in (p, q))
         if len(members) < 2:
             return None
-        steps = []
-        at = dict.fromkeys((p, q), -1) if fresh else first
-        for member in members:
-            locals_ = [self._gaps[w][member.first[w]].parts if member.first[w] > at[w] else () for w in (p, q)]
-            steps.append((locals_[0], locals_[1], self._network.events[member.event].angle))
-            at = member.last
+        found = self._block(members, fresh)
+        if not self._constant:
+            return self._derived_synthesis(found)
         if final:
-            steps.append((self._network.gaps[p][-1].parts, self._network.gaps[q][-1].parts, _NONE))
-        found = Block(tuple(steps), 1, fresh)
-        return self._constant_synthesis(found, final) if self._constant else self._derived_synthesis(found)
+            last_step = (self._network.gaps[p][-1].parts, self._network.gaps[q][-1].parts, _NONE)
+            found = replace(found, steps=(*found.steps, last_step))
+        return self._constant_synthesis(found, final)
 
     def _constant_synthesis(self, block: Block, final: bool) -> _Synthesis | None:
         u = Unitaries([block])(self._network.thetas[:1].T)[0, 0]
         one = np.broadcast_to(su2.IDENTITY, (2, 2))
         if block.fresh:
-            angle, left = weyl.prepare(u[:, 0])
-            found = weyl.Weyl(np.array([angle, 0.0, 0.0]), left, one)
+            angle, turns = weyl.prepare(u[:, 0])
+            found = weyl.Weyl(np.array([angle, 0.0, 0.0]), turns, one)
         else:
             found = weyl.decompose(u)
             if final and abs((short := weyl.before_readout(u)).angles[2]) < _NEGLIGIBLE:
                 found = short
-        old = [angle for _, _, step in block.steps if (angle := _folded(step.constant)) > 0]
+        old = [folded for _, _, angle in block.steps if (folded := _folded(angle.constant)) > 0]
         new = [float(angle) for angle in found.angles if abs(angle) > _NEGLIGIBLE]
         if (len(new), sum(map(abs, new)) + 1e-9) >= (len(old), sum(old)):
             return None
-        left, right = ([self._network.constant(u) for u in side] for side in (found.left, found.right))
+        right = [self._network.constant(local) for local in found.right]
+        left = [self._network.constant(local) for local in found.left]
         return _Synthesis([Affine((), angle) for angle in new], right, left, block.fresh, final)
 
     def _derived_synthesis(self, block: Block) -> _Synthesis | None:
         n_events = 1 if block.fresh else self._needed(block)
         if n_events >= len(block.steps):
             return None
-        self._blocks.append(Block(block.steps, n_events, block.fresh))
+        self._blocks.append(replace(block, n_events=n_events))
         n_angles, old = self._blocks[-1].n_angles, self._thetas
         # Any values do for the samples (see `derived`); the seed only has to differ from those before.
         drawn = np.random.default_rng(old.shape).uniform(-np.pi, np.pi, (len(old), n_angles))
@@ -169,7 +191,7 @@ class _Search:
         return _Synthesis(angles[:n_events], right, turns[-2:], block.fresh, False)
 
     def _needed(self, block: Block) -> int:
-        """How many events a block needs for every theta; blocks that differ only by the names of parameters share it."""
+        """How many events a block needs for every theta; blocks that differ only in names of parameters share it."""
         names: dict[int, int] = {}
 
         def anonymous(part: Part) -> Hashable:
@@ -196,7 +218,9 @@ class _Search:
     def rebuilt(self) -> Network:
         """The network with the blocks that were found in place of their events."""
         old = self._network
-        stages = (*old.stages, BlockStage(self._blocks)) if self._blocks else old.stages
+        stages = old.stages
+        if self._blocks:
+            stages = (*stages, BlockStage(self._blocks))
         new = Network(old.n_qubits, self._thetas, old.measured, stages)
         played = [-1] * old.n_qubits
         ended: set[int] = set()
@@ -225,6 +249,18 @@ class _Search:
             if w not in ended:
                 new.apply(w, gaps[-1])
         return new
+
+
+def _next_on_pair(nodes: Sequence[_Node]) -> dict[int, _Node]:
+    """For every event, the next one on the same pair of qubits."""
+    seen: dict[frozenset[int], int] = {}
+    out = {}
+    for node in nodes:
+        pair = frozenset(node.first)
+        if pair in seen:
+            out[seen[pair]] = node
+        seen[pair] = node.event
+    return out
 
 
 def _is_constant(local: Local) -> bool:

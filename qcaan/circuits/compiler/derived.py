@@ -31,7 +31,7 @@ class Block:
 
     @property
     def n_angles(self) -> int:
-        """Angles of the events, then three Euler angles for every local: right0, right1 (not if fresh), left0, left1."""
+        """Angles of the events, then three Euler angles a local: right0, right1 (not if fresh), left0, left1."""
         return self.n_events + (6 if self.fresh else 12)
 
 

@@ -161,22 +161,27 @@ def _joined(first: tuple[Part, ...], later: tuple[Part, ...]) -> tuple[Part, ...
 
 
 def _push(out: list[Part], part: Part) -> None:
+    top = out[-1] if out else None
     if isinstance(part, Affine):
-        if out and isinstance(out[-1], Affine):
-            _push(out, _collapsed(out.pop() + part))
-        elif len(out) > 1 and (sign := _carried(out[-1])):
-            between, earlier = out.pop(), out.pop()
+        if isinstance(top, Affine):
+            out.pop()
+            _push(out, _collapsed(top + part))
+        elif top is not None and len(out) > 1 and (sign := _carried(top)):
+            out.pop()
+            earlier = out.pop()
+            assert isinstance(earlier, Affine), "neighbouring constants are multiplied"
             _push(out, _collapsed(earlier + part * sign))
-            _push(out, between)
+            _push(out, top)
         else:
             out.append(part)
-    elif out and not isinstance(out[-1], Affine):
-        _push(out, su2.multiply(part, out.pop()))
+    elif top is not None and not isinstance(top, Affine):
+        out.pop()
+        _push(out, su2.multiply(part, top))
     elif max(abs(part[1]), abs(part[0].imag)) > TOLERANCE:
         out.append(part)
 
 
-def _carried(between: Part) -> float:
+def _carried(between: ComplexArray) -> float:
     """The sign with which a rotation about Z passes an (anti)diagonal constant; 0 if it does not pass."""
     a, b = np.abs(between)
     return 1.0 if b < TOLERANCE else -1.0 if a < TOLERANCE else 0.0

@@ -56,4 +56,4 @@ def unit(w: ComplexArray) -> ComplexArray:
     """W / |w|, and 1 where w is 0 to rounding."""
     size: FloatArray = np.abs(w)
     small = size < 1e-14
-    return np.where(small, 1.0, w) / np.where(small, 1.0, size)
+    return np.asarray(np.where(small, 1.0, w) / np.where(small, 1.0, size))

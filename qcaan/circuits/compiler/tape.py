@@ -75,7 +75,8 @@ def _root(e: complex) -> complex:
 
 @_inner
 def _wrap(angle: float) -> float:
-    return angle - 2 * math.pi * math.floor(angle / (2 * math.pi) + 0.5)
+    """The angle in [-pi, pi]."""
+    return min(max(angle - 2 * math.pi * math.floor(angle / (2 * math.pi) + 0.5), -math.pi), math.pi)
 
 
 @_entry
