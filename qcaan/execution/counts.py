@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,8 @@ from qcaan.errors import IntegrityError
 
 IntArray = NDArray[np.int64]
 BitArray = NDArray[np.uint8]
+_NONE = np.zeros(0, np.int64)
+_ZERO = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,15 @@ class Counts:
         kept = counts > 0
         return cls(n_qubits, keys[kept], counts[kept], reconstructed=True)
 
-    @property
+    @classmethod
+    def trusted(cls, n_qubits: int, outcomes: IntArray, counts: IntArray, reconstructed: bool = False) -> Self:
+        """Counts whose arrays are known to be valid: checking each of a batch costs more than making it."""
+        made = object.__new__(cls)
+        values = {"n_qubits": n_qubits, "outcomes": outcomes, "counts": counts, "reconstructed": reconstructed}
+        made.__dict__.update(values)
+        return made
+
+    @cached_property
     def shots(self) -> int:
         """Total of the counts."""
         return int(self.counts.sum())
@@ -129,20 +140,26 @@ class Failed:
 
 
 def pack(items: Sequence[Counts | Failed]) -> bytes:
-    """Compressed bytes of counts, exact: a JSON header line, then the outcomes' differences and the counts."""
-    header: list[dict[str, object]] = []
-    body = b""
-    for item in items:
-        if isinstance(item, Failed):
-            header.append({"failed": item.reason})
-            continue
-        arrays = [_narrow(np.diff(item.outcomes, prepend=0)), _narrow(item.counts)]
-        body += b"".join(a.tobytes() for a in arrays)
-        dtypes = [a.dtype.str for a in arrays]
-        header.append(
-            {"n": item.n_qubits, "k": item.counts.size, "dtypes": dtypes, "reconstructed": item.reconstructed}
-        )
-    return zlib.compress(json.dumps(header, separators=(",", ":")).encode() + b"\n" + body, 6)
+    """Compressed bytes of counts, exact.
+
+    A JSON header line, then of all circuits together: the numbers of outcomes, the outcomes' differences, the counts.
+    """
+    good = [item for item in items if isinstance(item, Counts)]
+    sizes = np.array([item.outcomes.size for item in good], np.int64)
+    outcomes = np.concatenate([_NONE, *(item.outcomes for item in good)])
+    rises = np.diff(outcomes, prepend=0)
+    starts = (np.cumsum(sizes) - sizes)[sizes > 0]
+    rises[starts] = outcomes[starts]
+    arrays = [_narrow(values) for values in (sizes, rises, np.concatenate([_NONE, *(item.counts for item in good)]))]
+    header = {
+        "n_qubits": [item.n_qubits for item in good],
+        "reconstructed": [place for place, item in enumerate(good) if item.reconstructed],
+        "failed": {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)},
+        "dtypes": [array.dtype.str for array in arrays],
+        "outcomes": outcomes.size,
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return zlib.compress(b"\n".join([text, b"".join(array.tobytes() for array in arrays)]), 1)
 
 
 def unpack(data: bytes) -> list[Counts | Failed]:
@@ -152,21 +169,45 @@ def unpack(data: bytes) -> list[Counts | Failed]:
         IntegrityError: the bytes are damaged.
     """
     try:
-        line, _, body = zlib.decompress(data).partition(b"\n")
-        items: list[Counts | Failed] = []
+        text, _, body = zlib.decompress(data).partition(b"\n")
+        header = json.loads(text)
+        n_qubits = header["n_qubits"]
+        arrays: list[IntArray] = []
         start = 0
-        for row in json.loads(line):
-            if "failed" in row:
-                items.append(Failed(row["failed"]))
-                continue
-            arrays = []
-            for dtype in row["dtypes"]:
-                arrays.append(np.frombuffer(body, dtype, row["k"], start).astype(np.int64))
-                start += arrays[-1].size * np.dtype(dtype).itemsize
-            items.append(Counts(row["n"], np.cumsum(arrays[0]), arrays[1], row["reconstructed"]))
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        for dtype, length in zip(header["dtypes"], (len(n_qubits), *[header["outcomes"]] * 2), strict=True):
+            arrays.append(np.frombuffer(body, dtype, length, start).astype(np.int64))
+            start += length * np.dtype(dtype).itemsize
+        sizes, rises, counts = arrays
+        ends = np.cumsum(sizes)
+        starts = ends - sizes
+        # One running sum over all circuits, less what each circuit found when its turn came.
+        total = np.cumsum(np.concatenate([_ZERO, rises]))
+        outcomes = total[1:] - np.repeat(total[starts], sizes)
+        _check(outcomes, counts, starts, sizes, n_qubits)
+        reconstructed = set(header["reconstructed"])
+        bounds = zip(n_qubits, starts.tolist(), ends.tolist(), strict=True)
+        good = [
+            Counts.trusted(n, outcomes[a:b], counts[a:b], place in reconstructed)
+            for place, (n, a, b) in enumerate(bounds)
+        ]
+        failed = {int(place): Failed(reason) for place, reason in header["failed"].items()}
+    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
         raise IntegrityError(f"stored counts are damaged: {error}") from error
-    return items
+    rest = iter(good)
+    return [failed[place] if place in failed else next(rest) for place in range(len(good) + len(failed))]
+
+
+
+
+def _check(outcomes: IntArray, counts: IntArray, starts: IntArray, sizes: IntArray, n_qubits: Sequence[int]) -> None:
+    """Raise unless the outcomes of each circuit rise strictly within its register, and all counts are positive."""
+    bounds = np.repeat(1 << np.array(n_qubits, np.int64), sizes)
+    falls = np.diff(outcomes, prepend=-1) <= 0
+    falls[starts[sizes > 0]] = False
+    if int(sizes.sum()) != outcomes.size or falls.any() or (outcomes < 0).any() or (outcomes >= bounds).any():
+        raise ValueError("outcomes do not rise within their registers")
+    if (counts <= 0).any():
+        raise ValueError("counts are not positive")
 
 
 def _narrow(values: IntArray) -> NDArray[np.unsignedinteger]:

@@ -94,18 +94,18 @@ def logical(counts: Counts, flips: int, measured: Sequence[int]) -> Counts:
 
     `flips`: the readout flips as a binary number, qubit 0 the most significant bit.
     """
-    everything = tuple(measured) == tuple(range(counts.n_qubits))
+    everything = len(measured) == counts.n_qubits and tuple(measured) == tuple(range(counts.n_qubits))
     if everything and not flips:
         return counts
     true = counts.outcomes ^ flips
     if everything:
         order = np.argsort(true)
-        return Counts(counts.n_qubits, true[order], counts.counts[order], counts.reconstructed)
+        return Counts.trusted(counts.n_qubits, true[order], counts.counts[order], counts.reconstructed)
     chosen = _select(true, measured, counts.n_qubits)
     outcomes, where = np.unique(chosen, return_inverse=True)
     merged = np.zeros(len(outcomes), np.int64)
     np.add.at(merged, where, counts.counts)
-    return Counts(len(measured), outcomes, merged, counts.reconstructed)
+    return Counts.trusted(len(measured), outcomes, merged, counts.reconstructed)
 
 
 def logical_probabilities(probabilities: FloatArray, flips: int, measured: Sequence[int]) -> FloatArray:

@@ -253,13 +253,13 @@ class Runner:
                 if isinstance(got, Counts):
                     counts[item].append(logical(got, flip, measured[item]))
                     parts[item].append((s, place))
-        if _short(counts, needed):
+        if _short(parts, needed):
             for r in self.store.reuses(call.id):
                 got = self.store.counts(r.submission)[r.place]
                 assert isinstance(got, Counts)
                 counts[r.item].append(logical(got, r.flips, measured[r.item]))
                 parts[r.item].append((self.store.submission(r.submission), r.place))
-            if _short(counts, needed):
+            if _short(parts, needed):
                 return None
         results: list[list[Result]] = []
         item = 0
@@ -341,8 +341,8 @@ def _shots_needed(asks: Sequence[Ask]) -> IntArray:
     return np.array([ask.shots for ask in asks for _ in ask.theta], np.int64)
 
 
-def _short(counts: Sequence[Sequence[Counts]], needed: IntArray) -> bool:
-    return any(sum(c.shots for c in many) != shots for many, shots in zip(counts, needed.tolist(), strict=True))
+def _short(parts: Sequence[Sequence[tuple[Submission, int]]], needed: IntArray) -> bool:
+    return any(sum(s.shots for s, _ in many) != shots for many, shots in zip(parts, needed.tolist(), strict=True))
 
 
 def _covered(call: Call, reuses: Sequence[Reuse], store: Store, target: Target, n_items: int) -> IntArray:

@@ -1,0 +1,161 @@
+"""What running through the runner and the store costs, against calling the device directly.
+
+Rows have `work`, `ours`, `peer`, `theirs`, `unit`, `ratio`; a ratio above 1 means that ours is better.
+
+    python benchmarks/runner.py [--json]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from qcaan.circuits.circuit import Circuit, theta
+from qcaan.circuits.transpile import transpile
+from qcaan.execution import Request, Runner, ScriptedBackend, Store, open_backend
+from qcaan.execution.backend import Simulator
+from qcaan.execution.policy import Patience
+
+N_QUBITS, BATCH, SHOTS, REPEATS = 8, 200, 10_000, 7
+LIMIT_BYTES = 1536
+UNLIMITED = Patience(submits_per_s=1e9, requests_per_s=1e9, max_in_flight=1000)
+
+
+def ansatz(n_layers: int = 2) -> Circuit:
+    """RX, RZ on every qubit and XX on every pair, a layer."""
+    circuit, k = Circuit(N_QUBITS), 0
+    for _ in range(n_layers):
+        for q in range(N_QUBITS):
+            circuit = circuit.rx(theta[k], q).rz(theta[k + 1], q)
+            k += 2
+        for a in range(N_QUBITS):
+            for b in range(a + 1, N_QUBITS):
+                circuit, k = circuit.xx(theta[k], a, b), k + 1
+    return circuit
+
+
+def shifted(circuit: Circuit) -> np.ndarray:
+    """A gradient's batch: one theta, and its copies with one entry shifted."""
+    batch = np.tile(np.random.default_rng(0).uniform(-3, 3, circuit.n_params), (BATCH, 1))
+    rows = np.arange(1, BATCH)
+    batch[rows, (rows // 2) % circuit.n_params] += np.where(rows % 2, np.pi / 2, -np.pi / 2)
+    return batch
+
+
+def seconds(work: Callable[[int], object], repeats: int = REPEATS) -> float:
+    """Median wall time of `work(k)`, k = 1, 2, ...; the first call warms up."""
+    times = []
+    for k in range(repeats + 1):
+        start = time.perf_counter()
+        work(k)
+        times.append(time.perf_counter() - start)
+    return median(times[1:])
+
+
+def running(runner: Runner, request: Request, tag: str) -> Callable[[int], object]:
+    return lambda k: runner.run([request], tag=tag.format(k))
+
+
+def row(work: str, ours: float, peer: str, theirs: float, unit: str, *, more_is_better: bool = False) -> dict:
+    ratio = ours / theirs if more_is_better else theirs / ours
+    return {"work": work, "ours": ours, "peer": peer, "theirs": theirs, "unit": unit, "ratio": ratio}
+
+
+def whole_path(name: str, repeats: int) -> list[dict]:
+    """A batch through the runner, and the same native circuits given to the driver directly."""
+    backend = open_backend(name)
+    assert isinstance(backend, Simulator)
+    circuit = ansatz()
+    batch = shifted(circuit)
+    natives = transpile(circuit, backend.target, "Z").bind(batch).circuits()
+    direct = seconds(lambda k: backend.sample(natives, SHOTS, k), repeats)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for where, path in (("memory", None), ("disk", Path(folder) / "store.sqlite")):
+            with Store.open(path) as store:
+                runner = Runner(backend, store=store, run="a", seed=1)
+                ours = seconds(running(runner, Request(circuit, SHOTS, batch), "step {}"), repeats)
+                work = f"{BATCH} circuits of {N_QUBITS} qubits, {SHOTS} shots, {name}, store on {where}"
+                rows.append(row(work, ours * 1e3, f"{name} driver called directly", direct * 1e3, "ms"))
+    return rows
+
+
+def throughput() -> list[dict]:
+    """Submissions a second to a device that answers at once, and replays a second."""
+    circuit = Circuit(1).rx(theta[0], 0)
+    batch = np.linspace(0, 3, 50)[:, None]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for where, path in (("memory", None), ("disk", Path(folder) / "store.sqlite")):
+            with Store.open(path) as store:
+                device = ScriptedBackend(kind="emulator", per_task_usd=0, per_shot_usd=0)
+                natives = transpile(circuit, device.target, "Z").bind(batch).circuits()
+
+                def bare(k: int, device: ScriptedBackend = device, natives: list = natives) -> None:
+                    for place, native in enumerate(natives):
+                        job_id = device.submit([native], 100, f"bare {k} {place}")
+                        device.poll(job_id)
+                        device.decode(device.fetch(job_id), [native])
+
+                runner = Runner(device, store=store, run="a", seed=1, patience=UNLIMITED)
+                ours = 50 / seconds(running(runner, Request(circuit, 100, batch), "step {}"), 5)
+                theirs = 50 / seconds(bare, 5)
+                work = f"submissions at zero latency, store on {where}"
+                rows.append(
+                    row(work, ours, "scripted device called directly", theirs, "submissions/s", more_is_better=True)
+                )
+                replay = Runner(None, store=store, run="a", seed=1, policy="replay")
+                one = Request(circuit, 100, batch[:1])
+                live = 1 / seconds(running(runner, one, "one {}"), 20)
+                again = 1 / seconds(running(replay, one, "one 1"), 50)
+                work = f"calls of one circuit replayed, store on {where}"
+                rows.append(row(work, again, "running it", live, "calls/s", more_is_better=True))
+    return rows
+
+
+def growth() -> list[dict]:
+    """Bytes on disk per result: when theta shifts by one entry, and when all of it is new."""
+    circuit = ansatz()
+    backend = open_backend("local")
+    batches = {"one entry of theta shifted": shifted(circuit)}
+    batches["a theta of its own each"] = np.random.default_rng(1).uniform(
+        -3, 3, batches["one entry of theta shifted"].shape
+    )
+    rows = []
+    for what, batch in batches.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "store.sqlite"
+            sizes = []
+            for calls in (1, 5):
+                with Store.open(path) as store:
+                    runner = Runner(backend, store=store, run="a", seed=1)
+                    for k in range(calls):
+                        runner.run([Request(circuit, SHOTS, batch)], tag=f"{calls} {k}")
+                sizes.append(path.stat().st_size)
+            grown = (sizes[1] - sizes[0]) / (5 * BATCH)
+            work = f"store growth per result of {N_QUBITS} qubits and {SHOTS} shots, {what}"
+            rows.append(row(work, grown, "limit", LIMIT_BYTES, "bytes"))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print rows as JSON")
+    as_json = parser.parse_args().json
+    rows = [*throughput(), *growth(), *whole_path("local", REPEATS), *whole_path("aer", 3)]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for r in rows:
+        print(
+            f"{r['work']:>75}: {r['ours']:10.2f} {r['unit']:<13} {r['peer']}: {r['theirs']:.2f}, ratio {r['ratio']:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
