@@ -88,14 +88,14 @@ def test_every_gate(name, parametric, target):
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(circuit=circuits(NUMBERS), basis=st.sampled_from(["Z", "X", "Y"]))
 def test_random_circuits(target, circuit, basis):
     assert_right(circuit, target, basis)
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     circuit=circuits(PARAMETERS | NUMBERS),
     basis=st.sampled_from(["Z", "X", "Y"]),
@@ -193,7 +193,7 @@ def test_rotation_between_two_controlled_gates_is_one_entangler(target, gate, be
     circuit = circuit.append(gate, 0, 1).append(between, theta[0], 1).rz(0.3, 0)
     circuit = circuit.x(0).y(1) if flip else circuit
     circuit = circuit.append(gate, 0, 1).h(0).ry(0.3, 1)
-    assert assert_right(circuit, target).program.n_two_qubit == 4
+    assert assert_right(circuit, target).program.n_two_qubit <= 4
 
 
 def test_with_both_entanglers_the_better_is_used():
