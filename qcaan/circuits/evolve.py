@@ -36,9 +36,8 @@ from qcaan.circuits.slopes import (
     turn_slopes_high,
     turn_slopes_low,
 )
+from qcaan.circuits.structure import Tables
 
-Tables = tuple[Ints, Ints, Floats, Floats, Ints, Ints, Ints, Ints, Ints]
-"""starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles of a `Structure`."""
 Bound = tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats]
 """What `bind` returns."""
 
@@ -394,5 +393,21 @@ def run_backward(tables: Tables, values: Floats, states: Floats, cotangent: Floa
 
 
 def state_shape(n: int) -> tuple[int, int]:
-    """Rows and columns of a state of n bits."""
+    """Rows and columns of a state of n qubits."""
+    n = max(n, 3)
     return 1 << max(0, n - ROW_BITS), (2 << min(n, ROW_BITS)) + PAD
+
+
+@entry
+def align(values: Floats, followers: Ints, leaders: Ints, angles: Ints) -> bool:
+    """Reverse the angle wherever a phase is opposite to its leader; False if it is neither that nor the same."""
+    for b in range(values.shape[0]):
+        row = values[b]
+        for i in range(followers.size):
+            apart = row[followers[i]] - row[leaders[i]]
+            halves = math.floor(apart / math.pi + 0.5)
+            if abs(apart - halves * math.pi) > 1e-14 * (1 + abs(row[followers[i]])):
+                return False
+            if halves % 2:
+                row[angles[i]] = -row[angles[i]]
+    return True

@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from qcaan.circuits import evolve
-from qcaan.circuits.evolve import Tables
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import PAD, Floats, entry, product_state
+from qcaan.circuits.structure import Tables
 
 Pass = Callable[..., None]
 

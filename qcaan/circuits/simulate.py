@@ -16,16 +16,18 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from qcaan.circuits.circuit import Circuit, Gate, Theta, check_theta
+from qcaan.circuits.alignment import Alignment, parametric_gates
+from qcaan.circuits.circuit import Circuit, check_theta
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeProgram
-from qcaan.circuits.structure import find_structure
+from qcaan.circuits.structure import Tables, find_structure
 from qcaan.errors import CircuitError
 
 if TYPE_CHECKING:
@@ -56,17 +58,23 @@ class Engine:
             raise CircuitError(f"dtype={np.dtype(dtype)}: use complex128 or complex64")
         self.n_qubits = circuit.n_qubits
         self.n_values = circuit.n_angles if isinstance(circuit, NativeProgram) else circuit.n_params
-        gates = _gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
-        found = find_structure(self.n_qubits, gates)
         self._real = np.dtype(np.float64 if np.dtype(dtype) == np.complex128 else np.float32)
         self._passes = _compiled_passes()
-        self._tables = (
-            found.starts, found.indices, found.scales, found.offsets, found.pairs, found.fields, found.words,
-            found.word_starts, found.word_angles,
-        )  # fmt: skip
-        self._shape = self._passes.state_shape(found.words.shape[1])
-        self._n_layers = len(found.pairs)
+        self._shape = self._passes.state_shape(self.n_qubits)
         self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._gates = parametric_gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
+        self._alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) and circuit.n_two_qubit else None
+
+    @cached_property
+    def _tables(self) -> Tables:
+        """The structure as it is, for any values."""
+        return find_structure(self.n_qubits, self._gates).tables
+
+    @cached_property
+    def _aligned_tables(self) -> Tables:
+        """The structure of aligned values."""
+        assert self._alignment is not None
+        return find_structure(self.n_qubits, self._alignment.gates).tables
 
     def probabilities(self, values: ArrayLike) -> FloatArray:
         """Probabilities of all outcomes, float64 (B, 2**n), of `values` (B, n_values), or of one vector (B = 1).
@@ -75,7 +83,10 @@ class Engine:
             CircuitError: the shape is wrong, or a value is not finite.
         """
         batch = self._checked(values)
-        return self._forward(batch, None)
+        aligned = None if self._alignment is None else self._alignment.apply(batch)
+        if aligned is None:
+            return self._forward(self._tables, batch, None)
+        return self._forward(self._aligned_tables, aligned, None)
 
     def linearize(self, values: ArrayLike) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Probabilities (B, 2**n), and the function that maps a cotangent (B, 2**n) to its gradient (B, n_values).
@@ -87,7 +98,7 @@ class Engine:
         """
         batch = self._checked(values)
         states = np.empty((len(batch), *self._shape), dtype=self._real)
-        out = self._forward(batch, states)
+        out = self._forward(self._tables, batch, states)
 
         def vjp(cotangent: FloatArray) -> FloatArray:
             weights = np.ascontiguousarray(cotangent, dtype=np.float64).reshape(out.shape)
@@ -102,12 +113,12 @@ class Engine:
             return batch
         return check_theta(batch, self.n_values)
 
-    def _forward(self, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
+    def _forward(self, tables: Tables, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
         out = np.empty((len(batch), 2**self.n_qubits))
 
         def run(part: slice) -> None:
             keep = np.empty((1, *self._shape), dtype=self._real) if states is None else states[part]
-            self._passes.run_forward(self._tables, batch[part], keep, out[part])
+            self._passes.run_forward(tables, batch[part], keep, out[part])
 
         with _announced():
             team = self._team(len(batch))
@@ -116,7 +127,7 @@ class Engine:
             else:
                 for b, values in enumerate(batch):
                     v = np.empty(self._shape, dtype=self._real) if states is None else states[b]
-                    team.forward(self._tables, values, v, out[b])
+                    team.forward(tables, values, v, out[b])
         return out
 
     def _backward(self, batch: FloatArray, states: NDArray[Any], cotangent: FloatArray) -> FloatArray:
@@ -157,14 +168,6 @@ def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64
     rows = np.clip(np.atleast_2d(probabilities), 0, None)
     streams = (np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, r)))) for r in range(len(rows)))
     return np.stack([rng.multinomial(shots, row / row.sum()) for rng, row in zip(streams, rows, strict=True)])
-
-
-def _gates(program: NativeProgram) -> list[Gate]:
-    """The program's gates with the k-th angle as theta[k]."""
-    return [
-        Gate(gate.name, gate.qubits, tuple(Theta(k) for k in range(start, stop)))
-        for gate, (start, stop) in zip(program.gates, pairwise(program.offsets), strict=True)
-    ]
 
 
 def _compiled_passes() -> "ModuleType":

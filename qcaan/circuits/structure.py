@@ -120,6 +120,11 @@ class _Qubit:
         return level if current == letter and not self.words[-1] else level + 1
 
 
+Ints = NDArray[np.int32]
+Tables = tuple[Ints, Ints, FloatArray, FloatArray, Ints, Ints, Ints, Ints, Ints]
+"""starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles of a `Structure`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
     """The tables that `qcaan.circuits.evolve` executes. Bit b of an outcome's index is qubit n-1-b.
@@ -141,6 +146,14 @@ class Structure:
     words: NDArray[np.int32]
     word_starts: NDArray[np.int32]
     word_angles: NDArray[np.int32]
+
+    @property
+    def tables(self) -> Tables:
+        """What the compiled passes take: all arrays in the order above."""
+        return (
+            self.starts, self.indices, self.scales, self.offsets, self.pairs, self.fields, self.words,
+            self.word_starts, self.word_angles,
+        )  # fmt: skip
 
 
 def find_structure(n_qubits: int, gates: Iterable[Gate]) -> Structure:
