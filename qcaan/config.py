@@ -7,10 +7,10 @@ value and the remedy. `Config.to_yaml` writes the resolved form that every run d
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qcaan.errors import ConfigError
 
@@ -34,21 +34,48 @@ class PriorConfig(Section):
     n_qubits: int = Field(8, ge=1, le=24, description="qubits of the Born machine; bits a basis")
     n_layers: int = Field(7, ge=1, description="alternating sublayers: rotations, XX, rotations, ...")
     topology: Literal["all", "line", "star"] = Field("all", description="which pairs an XX sublayer entangles")
-    bases: tuple[str, ...] = Field(("Z",), min_length=1, description="measured bases: Z, X, Y or trained")
+    bases: tuple[str | tuple[float, ...], ...] = Field(
+        ("Z",), min_length=1, description="measured bases: Z, X, Y, trained, or one angle a qubit, in radians"
+    )
     gradient: Literal["exact", "parameter_shift", "spsa"] = "exact"
+    loss: Literal["nll", "mmd"] = Field("nll", description="clipped likelihood, or maximum mean discrepancy")
     shots: int = Field(10_000, ge=1, description="shots of one circuit, in training and in sampling")
     refresh_every: int = Field(400, ge=1, description="GAN steps between refits")
     updates: int = Field(30, ge=0, description="parameter updates in one refit")
-    learning_rate: float = Field(0.05, gt=0)
+    learning_rate: float | None = Field(None, gt=0, description="of Adam; by default what suits the gradient")
     warm_start: bool = Field(True, description="a refit starts from the last theta, not from a new one")
     target_images: int = Field(8192, ge=1, description="real images whose latent bits make the target of a refit")
 
+    @field_validator("bases")
+    @classmethod
+    def _known_bases(cls, bases: tuple[str | tuple[float, ...], ...]) -> tuple[str | tuple[float, ...], ...]:
+        for basis in bases:
+            if isinstance(basis, str) and basis not in ("X", "Y", "Z", "trained"):
+                raise ValueError(f"basis '{basis}' is unknown; use X, Y, Z, trained, or one angle a qubit")
+        return bases
+
+    @property
+    def n_bits(self) -> int:
+        """Bits of the prior: n_qubits a basis, for every kind."""
+        return self.n_qubits * len(self.bases)
+
 
 class GanConfig(Section):
-    """The two networks and their game."""
+    """The two networks and their game. The latent head's switches are told in `qcaan.learn.gan`."""
 
-    channels: int = Field(48, ge=1, description="width of the narrowest layer")
+    channels: int = Field(32, ge=1, description="width of the narrowest layer")
+    learning_rate: float = Field(2e-3, gt=0, description="constant for half of the run, then falling linearly to zero")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.0, 0.99)
+    r1_gamma: float = Field(0.01, ge=0, description="weight of the gradient penalty on real images; 0: off")
+    r1_every: int = Field(8, ge=1, description="steps between gradient penalties")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged generator")
+    precision: Literal["auto", "bf16", "float32"] = Field("auto", description="auto: bf16 where the processor has it")
     n_noise: int = Field(0, ge=0, description="Gaussian inputs of the generator beside the prior's bits")
+    feeds_logit: bool = Field(False, description="the latent units are inputs of the logit")
+    batchnorm: bool = Field(True, description="the latent units are normalised over the batch")
+    decorrelation: float = Field(0.05, ge=0, description="weight of the latent units' squared correlations; 0: off")
+    association: float = Field(0.2, ge=0, description="weight of 'the bits read from G(z) are z'; 0: off")
+    binarise: Literal["threshold", "bernoulli"] = Field("threshold", description="how latent units become bits")
 
 
 class TrainConfig(Section):
@@ -127,8 +154,7 @@ class Config(Section):
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            lines = [_explain(entry) for entry in error.errors()]
-            raise ConfigError(f"{where}:\n" + "\n".join(f"  {line}" for line in lines)) from error
+            raise ConfigError(f"{where}:\n{explain(error, cls)}") from error
 
     def to_yaml(self) -> str:
         """The resolved configuration, every key with its value."""
@@ -192,11 +218,16 @@ def _apply(tree: dict[str, Any], item: str) -> None:
         raise ConfigError(f"--set {item}: the value is not YAML: {error}") from error
 
 
-def _explain(entry: Mapping[str, Any]) -> str:
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """One line an error: the key, the value, the remedy."""
+    return "\n".join(f"  {prefix}{_explain(entry, model)}" for entry in error.errors())
+
+
+def _explain(entry: Mapping[str, Any], model: type[BaseModel]) -> str:
     path = [str(part) for part in entry["loc"]]
     key = ".".join(path)
     if entry["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
+        known = _known_keys(path[:-1], model)
         near = difflib.get_close_matches(path[-1], known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
@@ -206,8 +237,7 @@ def _explain(entry: Mapping[str, Any]) -> str:
     return f"{key}: {entry['input']!r} - {message[0].lower()}{message[1:]}"
 
 
-def _known_keys(path: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Config
+def _known_keys(path: Sequence[str], model: type[BaseModel]) -> list[str]:
     for part in path:
         annotation = model.model_fields[part].annotation
         options = getattr(annotation, "__args__", (annotation,))

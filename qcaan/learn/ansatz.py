@@ -20,7 +20,7 @@ gradient for the others).
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -29,8 +29,7 @@ from qcaan.circuits.gates import FloatArray
 from qcaan.errors import ConfigError
 
 Topology = Literal["all", "line", "star"]
-BasisName = Literal["X", "Y", "Z", "trained"]
-MeasuredBasis = BasisName | Sequence[float]
+MeasuredBasis = str | Sequence[float]
 
 
 def entangled_pairs(n_qubits: int, topology: Topology = "all") -> list[tuple[int, int]]:
@@ -93,7 +92,7 @@ def measured_circuits(ansatz: Circuit, bases: Sequence[MeasuredBasis]) -> tuple[
         if isinstance(basis, str):
             if basis not in ("X", "Y", "Z", "trained"):
                 raise ConfigError(f"basis '{basis}' is unknown; use Z, X, Y, trained, or one angle a qubit")
-            measured = "Z" if basis == "trained" else basis
+            measured = "Z" if basis == "trained" else cast(Literal["X", "Y", "Z"], basis)
         else:
             measured = _angles(basis, ansatz.n_qubits)
         if basis == "trained":

@@ -47,7 +47,7 @@ def estimate_run(config: Config) -> RunEstimate:
     schedule = Schedule.of(config, len(load(config.data.name).train))
     with Store.open() as store:
         runner = Runner(_StandIn(target), store=store, run="estimate", seed=config.seed)
-        prior = open_prior(config.prior, seed=config.seed, runner=runner)
+        prior = open_prior(**config.prior.model_dump(), seed=config.seed, runner=runner)
         latent = np.random.default_rng(config.seed).integers(0, 2, (config.prior.target_images, prior.n_bits))
         totals = []
         for refit in range(min(2, schedule.n_refits)):  # the first may calibrate, every later one is like the second

@@ -2,63 +2,32 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 
 from qcaan.circuits.gates import FloatArray
-from qcaan.errors import ConfigError, DataError
+from qcaan.config import PriorConfig
+from qcaan.errors import DataError
 from qcaan.execution.counts import BitArray
 from qcaan.execution.runner import Runner
-from qcaan.learn.ansatz import MeasuredBasis, Topology
 
 Arrays = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PriorOptions:
-    """The options of every kind of prior. A kind uses what applies to it, so that changing `kind` changes nothing else.
+class PriorOptions(PriorConfig):
+    """What a prior is made from: the section `prior` of a configuration, the run's seed, and its runner.
 
-    A prior has n_qubits bits a basis: a kind without a circuit is as wide as the Born machine that it is compared with.
-
-    Raises:
-        ConfigError: a number is out of range.
+    A kind uses what applies to it, so that changing `kind` changes nothing else. A prior has n_qubits bits a basis: a
+    kind without a circuit is as wide as the Born machine that it is compared with.
     """
 
-    n_qubits: int = 8
-    n_layers: int = 7
-    topology: Topology = "all"
-    bases: tuple[MeasuredBasis, ...] = ("Z",)
-    gradient: Literal["exact", "parameter_shift", "spsa"] = "exact"
-    loss: Literal["nll", "mmd"] = "nll"
-    shots: int = 10_000
-    """Shots of one circuit: in gradients, and at most in one draw of samples."""
-    updates: int = 30
-    """Updates a refit."""
-    learning_rate: float | None = None
-    """Of Adam; None for what suits the gradient estimator."""
-    warm_start: bool = True
-    """A refit starts from the last one's result, not from the initial state."""
-    seed: int = 0
-    runner: Runner | None = field(default=None, repr=False)
-    """Needed by the kinds that run circuits."""
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    def __post_init__(self) -> None:
-        lowest = {"n_qubits": 1, "n_layers": 1, "shots": 1, "updates": 0, "seed": 0}
-        for name, least in lowest.items():
-            if not getattr(self, name) >= least:
-                raise ConfigError(f"prior.{name} is {getattr(self, name)}; it must be at least {least}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ConfigError(f"prior.learning_rate is {self.learning_rate}; it must be positive")
-        if not self.bases:
-            raise ConfigError("prior.bases is empty; name at least one basis, such as Z")
-
-    @property
-    def n_bits(self) -> int:
-        """Bits of the prior."""
-        return self.n_qubits * len(self.bases)
+    seed: int = Field(0, ge=0)
+    runner: Runner | None = Field(None, repr=False, description="needed by the kinds that run circuits")
 
 
 class Prior(ABC):

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from qcaan.execution.backend import Backend
 from qcaan.execution.budget import Budget
@@ -18,7 +19,7 @@ from qcaan.execution.registry import open_backend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
-from qcaan.learn.gan import BitArray, Game, GanSettings
+from qcaan.learn.gan import Game, GanSettings
 from qcaan.learn.priors import Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.trained import Trained
@@ -29,8 +30,9 @@ Report = Callable[[JobProgress], None]
 class Session:
     """What a run needs while it trains; a context manager.
 
-    `step` is where it begins: 0, or the step of the last checkpoint. `pool` holds the bits measured at the last refit,
-    uint8 (shots, n_bits), from which the generator's batches are drawn.
+    `step` is where it begins: 0, or the step of the last checkpoint. `pool` holds what the prior drew after the last
+    refit, (shots, n_bits): measured bits, uint8, or float32 values of a continuous prior. The generator's batches are
+    drawn from it.
     """
 
     def __init__(
@@ -51,15 +53,10 @@ class Session:
             refresh=lambda: open_backend(config.backend.name, **config.backend.options),
             report=report,
         )
-        self.prior: Prior = open_prior(
-            seed=config.seed,
-            runner=self.runner,
-            **config.prior.model_dump(exclude={"refresh_every", "target_images"}),
-        )
-        self.game = Game(
-            self.prior.n_bits, GanSettings(channels=config.gan.channels), seed=config.seed, total_steps=total_steps
-        )
-        self.pool: BitArray = np.zeros((0, self.prior.n_bits), np.uint8)
+        self.prior: Prior = open_prior(**config.prior.model_dump(), seed=config.seed, runner=self.runner)
+        settings = GanSettings(**config.gan.model_dump())
+        self.game = Game(self.prior.n_bits, settings, seed=config.seed, total_steps=total_steps)
+        self.pool: NDArray[Any] = np.zeros((0, self.prior.n_bits), np.uint8)
         self.step = 0
 
     @classmethod

@@ -8,12 +8,15 @@ from qcaan.errors import ConfigError, DataError
 from qcaan.learn.born_machine import BornMachine
 from qcaan.learn.distributions import histogram, kl_bits, marginals, to_bits, to_outcomes
 from qcaan.learn.prior import PriorOptions
+from qcaan.learn.priors import open_prior
 
 SMALL = {"n_qubits": 3, "n_layers": 3, "shots": 500, "updates": 5}
 
 
 def machine(runner, **options) -> BornMachine:
-    return BornMachine(PriorOptions(**(SMALL | options), runner=runner))
+    prior = open_prior("born_machine", **(SMALL | options), runner=runner)
+    assert isinstance(prior, BornMachine)
+    return prior
 
 
 def correlated(n: int, n_bits: int, seed: int = 0) -> np.ndarray:
@@ -214,13 +217,13 @@ def test_it_reaches_a_target_of_two_entangled_outcomes(make_runner):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shots": 0}, "prior.shots is 0; it must be at least 1"),
-        ({"updates": -1}, "prior.updates is -1"),
-        ({"learning_rate": 0.0}, "prior.learning_rate is 0.0; it must be positive"),
-        ({"bases": ()}, "prior.bases is empty"),
+        ({"shots": 0}, "prior.shots: 0 - input should be greater"),
+        ({"updates": -1}, "prior.updates: -1 - input"),
+        ({"learning_rate": 0.0}, "prior.learning_rate: 0.0 - input should be greater than 0"),
+        ({"bases": ()}, "prior.bases: .* at least 1 item"),
         ({"bases": ("Q",)}, "basis 'Q' is unknown"),
-        ({"gradient": "adjoint"}, "gradient 'adjoint' is unknown"),
-        ({"loss": "kl"}, "loss 'kl' is unknown"),
+        ({"gradient": "adjoint"}, "prior.gradient: 'adjoint' - input should be 'exact'"),
+        ({"loss": "kl"}, "prior.loss: 'kl' - input should be 'nll'"),
     ],
 )
 def test_wrong_options_name_the_remedy(make_runner, options, message):

@@ -152,8 +152,8 @@ def test_continuous_priors_have_their_moments(make_runner):
     [
         ("born_machin", {}, "prior.kind 'born_machin' is unknown; did you mean 'born_machine'"),
         ("xyz", {}, "use one of born_machine, unentangled"),
-        ("bernoulli", {"n_qubit": 4}, "prior.n_qubit is unknown; did you mean 'n_qubits'"),
-        ("bernoulli", {"n_qubits": 0}, "prior.n_qubits is 0; it must be at least 1"),
+        ("bernoulli", {"n_qubit": 4}, "prior.n_qubit: unknown key; did you mean 'n_qubits'"),
+        ("bernoulli", {"n_qubits": 0}, "prior.n_qubits: 0 - input should be greater than or equal to 1"),
         ("shuffled", {}, "give it a runner"),
     ],
 )

@@ -1,10 +1,12 @@
 """Priors behind one protocol. Adding one: a file with a `Prior` made from `PriorOptions`, and a line in `KINDS`."""
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable
 from typing import Any
 
+from pydantic import ValidationError
+
+from qcaan.config import explain
 from qcaan.errors import ConfigError
 from qcaan.learn.born_machine import BornMachine
 from qcaan.learn.prior import Prior, PriorOptions
@@ -29,20 +31,17 @@ KINDS: dict[str, Callable[[PriorOptions], Prior]] = {
 
 
 def open_prior(kind: str, **options: Any) -> Prior:  # noqa: ANN401 - the fields of PriorOptions
-    """The prior of this kind; `options` are the fields of `PriorOptions`.
+    """The prior of this kind; `options` are the other fields of `PriorOptions`.
 
     Raises:
         ConfigError: an unknown kind or option (with the nearest known one), or a value that the kind cannot use.
     """
     if kind not in KINDS:
-        raise ConfigError(f"prior.kind '{kind}' is unknown; {_hint(kind, list(KINDS))}")
-    known = [field.name for field in fields(PriorOptions)]
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"prior.{name} is unknown; {_hint(name, known)}")
-    return KINDS[kind](PriorOptions(**options))
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(KINDS)}"
+        raise ConfigError(f"prior.kind '{kind}' is unknown; {hint}")
+    try:
+        checked = PriorOptions(kind=kind, **options)
+    except ValidationError as error:
+        raise ConfigError(explain(error, PriorOptions, "prior.").strip()) from error
+    return KINDS[kind](checked)
