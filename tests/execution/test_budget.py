@@ -1,0 +1,53 @@
+import math
+
+import pytest
+
+from qcaan.circuits.circuit import Circuit
+from qcaan.errors import BudgetError, ConfigError
+from qcaan.execution import Budget, Request, Runner, ScriptedBackend
+
+WANTED = [Request(Circuit(1).h(0), 50)]
+PRICE = 0.3 + 50 * 0.08
+
+
+def run(store, name, budget, tag="t"):
+    device = ScriptedBackend(kind="emulator")
+    Runner(device, store=store, run=name, seed=1, budget=budget).run(WANTED, tag=tag)
+    return device
+
+
+@pytest.mark.parametrize("cap", [-1, math.nan])
+def test_a_cap_is_an_amount(cap):
+    with pytest.raises(ConfigError, match=r"budget\.cap_usd"):
+        Budget(cap)
+
+
+def test_runs_have_budgets_of_their_own(store):
+    for name in "ab":
+        run(store, name, Budget(PRICE))
+        with pytest.raises(BudgetError, match=f"budget 'run {name}'.*nothing was sent"):
+            run(store, name, Budget(PRICE), tag="u")
+
+
+def test_runs_share_a_named_budget(store):
+    run(store, "a", Budget(1.5 * PRICE, "lab"))
+    with pytest.raises(BudgetError, match="budget 'lab'"):
+        run(store, "b", Budget(1.5 * PRICE, "lab"))
+    run(store, "b", Budget(2 * PRICE, "lab"))
+
+
+def test_what_is_recorded_costs_nothing_again(store):
+    run(store, "a", Budget(PRICE))
+    assert run(store, "a", Budget(PRICE)).n_jobs == 0
+
+
+def test_a_cap_that_just_fits(store):
+    for k in range(10):
+        run(store, "a", Budget(10 * PRICE), tag=str(k))
+    with pytest.raises(BudgetError):
+        run(store, "a", Budget(10 * PRICE), tag="one more")
+
+
+def test_no_cap(memory):
+    run(memory, "a", None)
+    run(memory, "a", Budget(math.inf), tag="u")

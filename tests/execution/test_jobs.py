@@ -1,0 +1,218 @@
+"""What a person does with recorded submissions."""
+
+import json
+import math
+
+import pytest
+
+from qcaan.circuits.circuit import Circuit, theta
+from qcaan.errors import BudgetError, ConfigError, DetachedError, IntegrityError, JobFailedError, TargetError
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, jobs
+from qcaan.execution.counts import Counts
+from qcaan.execution.policy import Patience
+
+WANTED = [Request(Circuit(2).ry(theta[0], 0), 50, [[0.3], [0.7]])]
+PATIENCE = Patience(wait_s=10, settle_s=0, late_s=5, submits_per_s=1e9, requests_per_s=1e9)
+
+
+@pytest.fixture
+def go(store, fake_time):
+    store.clock = fake_time
+
+    def run(device, name="a", tag="t", **options):
+        defaults = {"store": store, "run": name, "seed": 1, "patience": PATIENCE, "clock": fake_time.clock()}
+        return Runner(device, **defaults | options).run(WANTED, tag=tag)
+
+    return run
+
+
+def device(fake_time, *faults, **options):
+    return ScriptedBackend(clock=fake_time, faults=faults, **{"kind": "emulator"} | options)
+
+
+def test_list_and_costs(store, go, fake_time, sampler):
+    go(device(fake_time))
+    go(sampler(), name="b")
+    rows = jobs.list_jobs(store)
+    assert [(j.run, j.tag, j.state, j.shots, j.n_circuits) for j in rows] == [
+        ("a", "t", "done", 50, 1),
+        ("a", "t", "done", 50, 1),
+        ("b", "t", "done", 50, 2),
+    ]
+    assert [j.run for j in jobs.list_jobs(store, run="b")] == ["b"]
+    assert jobs.list_jobs(store, only_open=True) == []
+    costs = {cost.run: cost for cost in jobs.costs(store)}
+    assert costs["a"].usd == pytest.approx(2 * 4.3)
+    assert (costs["a"].shots, costs["a"].n_submissions, costs["b"].usd) == (100, 2, 0)
+    assert [c.run for c in jobs.costs(store, run="b")] == ["b"]
+
+
+def test_attach_brings_home_what_another_process_sent(store, go, fake_time):
+    slow = device(fake_time, queue_s=100)
+    with pytest.raises(DetachedError):
+        go(slow)
+    (cost,) = jobs.costs(store)
+    assert (cost.usd, cost.usd_reserved) == (0, pytest.approx(8.6))
+    (still,) = jobs.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
+    assert isinstance(still.error, DetachedError)
+    fake_time.now += 100
+    (home,) = jobs.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
+    assert (home.run, home.tag, home.error) == ("a", "t", None)
+    assert jobs.attach(store, slow) == []
+    calls = slow.called("submit"), slow.called("fetch")
+    assert [r.shots for r in go(slow)[0]] == [50, 50]
+    assert (slow.called("submit"), slow.called("fetch")) == calls
+
+
+def test_attach_is_for_one_device_and_one_run(store, go, fake_time, sampler):
+    slow = device(fake_time, queue_s=100)
+    for name in "ab":
+        with pytest.raises(DetachedError):
+            go(slow, name=name)
+    assert jobs.attach(store, sampler()) == []
+    fake_time.now += 100
+    assert [a.run for a in jobs.attach(store, slow, run="b", patience=PATIENCE, clock=fake_time.clock())] == ["b"]
+
+
+def test_attach_keeps_to_the_cap(store, go, fake_time):
+    partly = device(fake_time, Fault("job", 1, "partial", places=(1,)), queue_s=100, max_circuits=2)
+    with pytest.raises(DetachedError):
+        go(partly, budget=Budget(8.4))
+    fake_time.now += 100
+    (attached,) = jobs.attach(store, partly, patience=PATIENCE, clock=fake_time.clock())
+    assert isinstance(attached.error, BudgetError)
+    assert store.cap_usd("run a") == pytest.approx(8.4)
+    assert math.isinf(store.cap_usd("other"))
+
+
+def test_cancel(store, go, fake_time):
+    slow = device(fake_time, Fault("submit", 2, "offline"), queue_s=100)
+    with pytest.raises(Exception, match="offline|still queued"):
+        go(slow)
+    rows = jobs.cancel(store, slow, run="a")
+    assert [row.state for row in rows] == ["cancelled", "cancelled"]
+    assert slow.bill_usd == 0
+    (cost,) = jobs.costs(store)
+    assert (cost.usd, cost.usd_reserved) == (0, 0)
+    with pytest.raises(JobFailedError, match="was cancelled"):
+        go(slow)
+    with pytest.raises(ConfigError, match="no open submission"):
+        jobs.cancel(store, slow, key="k")
+
+
+def test_cancelling_a_job_that_has_ended_keeps_its_shots(store, go, fake_time):
+    slow = device(fake_time, queue_s=100)
+    with pytest.raises(DetachedError):
+        go(slow)
+    fake_time.now += 100
+    assert [row.state for row in jobs.cancel(store, slow)] == ["sent", "sent"]
+    assert [r.shots for r in go(slow)[0]] == [50, 50]
+    assert slow.bill_usd == pytest.approx(jobs.costs(store)[0].usd)
+
+
+def test_a_running_job_that_is_cancelled_stays_committed(store, go, fake_time):
+    slow = device(fake_time, run_s=100)
+    with pytest.raises(DetachedError):
+        go(slow)
+    jobs.cancel(store, slow)
+    assert jobs.costs(store)[0].usd == pytest.approx(8.6)
+
+
+def test_show_leads_from_a_tag_to_the_bytes(store, go, fake_time):
+    go(device(fake_time))
+    shown = jobs.show(store, "a", "t")
+    json.dumps(shown)
+    first = shown["submissions"][0]
+    assert json.loads(first["reply"])["job"] == 1
+    assert first["job_id"] == "1"
+    assert sum(first["counts"][0].values()) == 50
+    assert json.loads(first["target"])["name"] == "scripted"
+    assert len(first["circuits"][0]["angles"]) > 0
+    with pytest.raises(ConfigError, match="nothing is recorded"):
+        jobs.show(store, "a", "u")
+
+
+def test_redecode_after_a_fix(store, go, fake_time, monkeypatch):
+    whole = ScriptedBackend.decode
+
+    def flipped(self, reply, batch):
+        items = whole(self, reply, batch)
+        return [Counts(c.n_qubits, (3 - c.outcomes)[::-1], c.counts[::-1]) for c in items]
+
+    scripted = device(fake_time)
+    monkeypatch.setattr(ScriptedBackend, "decode", flipped)
+    wrong = go(scripted)
+    monkeypatch.setattr(ScriptedBackend, "decode", whole)
+    assert len(jobs.redecode(store, scripted)) == 2
+    assert jobs.redecode(store, scripted) == []
+    right = go(None, policy="replay")
+    assert right[0][0].counts != wrong[0][0].counts
+    assert right[0][0].counts == {bits: n for bits, n in right[0][0].counts.items() if bits[1] == "0"}
+    assert jobs.costs(store)[0].usd == pytest.approx(scripted.bill_usd)
+
+
+def test_redecode_reads_what_could_not_be_read(store, go, fake_time, monkeypatch):
+    whole = ScriptedBackend.decode
+
+    def broken(self, reply, batch):
+        raise IntegrityError("no")
+
+    scripted = device(fake_time)
+    monkeypatch.setattr(ScriptedBackend, "decode", broken)
+    with pytest.raises(IntegrityError):
+        go(scripted)
+    with pytest.raises(IntegrityError) as caught:
+        jobs.redecode(store, scripted)
+    assert "submission" in caught.value.__notes__[0]
+    monkeypatch.setattr(ScriptedBackend, "decode", whole)
+    assert len(jobs.redecode(store, scripted, run="a")) == 2
+    assert [r.shots for r in go(None, policy="replay")[0]] == [50, 50]
+    assert jobs.costs(store)[0].usd == pytest.approx(scripted.bill_usd)
+
+
+def test_prune_removes_simulator_rows_only(store, go, fake_time, sampler):
+    go(device(fake_time), name="a")
+    go(sampler(), name="a", tag="u")
+    go(sampler(), name="b")
+    assert jobs.prune(store, run="a") == 1
+    assert [(j.run, j.tag) for j in jobs.list_jobs(store)] == [("a", "t"), ("a", "t"), ("b", "t")]
+    assert jobs.prune(store, run="a") == 0
+
+
+def test_pruned_simulator_shots_come_back_the_same(store, go, sampler):
+    before = go(sampler())
+    assert jobs.prune(store, run="a") == 1
+    assert [r.counts for r in go(sampler())[0]] == [r.counts for r in before[0]]
+
+
+def test_prune_keeps_what_other_runs_use(store, go, sampler):
+    go(sampler(), name="a")
+    go(sampler(), name="b", policy="reuse")
+    assert jobs.prune(store, run="a") == 0
+    assert jobs.prune(store, run="b") == 1
+    assert jobs.prune(store, run="a") == 1
+
+
+def test_release_and_adopt_are_refused_where_they_would_lose_something(store, go, fake_time):
+    go(device(fake_time))
+    key = jobs.list_jobs(store)[0].key
+    with pytest.raises(ConfigError, match="nothing to release"):
+        jobs.release(store, key)
+    with pytest.raises(ConfigError, match="only one without a job"):
+        jobs.adopt(store, key, "7")
+
+
+def test_estimate(store, go, fake_time):
+    scripted = device(fake_time, max_shots=30)
+    estimate = jobs.estimate(WANTED, scripted.target)
+    assert (estimate.n_submissions, estimate.n_circuits, estimate.shots) == (4, 2, 100)
+    assert estimate.usd_low == pytest.approx(4 * 0.3 + 100 * 0.08)
+    assert estimate.usd_high == pytest.approx(3 * estimate.usd_low)
+    assert estimate.expected_s is None
+    assert scripted.n_jobs == 0
+    slow = device(fake_time, queue_s=6)
+    go(slow)
+    assert jobs.estimate(WANTED, slow.target, store=store).expected_s >= 6
+    assert go(scripted, tag="v")
+    with pytest.raises(TargetError):
+        jobs.estimate(WANTED, device(fake_time, min_shots=51).target)
