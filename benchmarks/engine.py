@@ -87,7 +87,7 @@ def scaluq(circuit: Circuit, thetas: Array) -> Run:
     import scaluq as module
 
     n = circuit.n_qubits
-    built, names = module.Circuit(n), []
+    built, names = module.Circuit(), []
     for name, index, qubits in rows(circuit):
         where = [n - 1 - q for q in qubits]
         if name == "xx":

@@ -11,6 +11,7 @@ forks and needs no runtime library, unlike numba's parallel mode.
 """
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -33,13 +34,12 @@ from qcaan.errors import CircuitError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from qcaan.circuits.shared import Team
-
 BATCH_THREADS_FROM = 14
 STATE_THREADS_FROM = 17
 """Numbers of qubits from which rows of a batch, and passes over one state, are shared among threads: measured."""
 
 _log = logging.getLogger(__name__)
+Way = Literal["forward", "backward"]
 
 
 class Engine:
@@ -101,66 +101,68 @@ class Engine:
         out = self._forward(self._tables, batch, states)
 
         def vjp(cotangent: FloatArray) -> FloatArray:
-            weights = np.ascontiguousarray(cotangent, dtype=np.float64).reshape(out.shape)
-            return self._backward(batch, states, weights)
+            weights = np.ascontiguousarray(cotangent, dtype=np.float64)
+            if weights.size != out.size:
+                raise CircuitError(f"the cotangent has shape {weights.shape}; these probabilities have {out.shape}")
+            gradient = np.zeros((len(batch), self.n_values))
+            self._run("backward", self._tables, batch, states, weights.reshape(out.shape), gradient)
+            return gradient
 
         return out, vjp
 
     def _checked(self, values: ArrayLike) -> FloatArray:
         """A private float64 (B, n_values): the caller may go on and change its own array before the gradient."""
         batch = np.array(values, dtype=np.float64, order="C", ndmin=2)
-        if batch.ndim == 2 and batch.shape[1] == self.n_values and np.isfinite(np.vdot(batch, batch)):
+        if batch.ndim == 2 and batch.shape[1] == self.n_values and math.isfinite(np.vdot(batch, batch)):
             return batch
         return check_theta(batch, self.n_values)
 
     def _forward(self, tables: Tables, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
         out = np.empty((len(batch), 2**self.n_qubits))
-
-        def run(part: slice) -> None:
-            keep = np.empty((1, *self._shape), dtype=self._real) if states is None else states[part]
-            self._passes.run_forward(tables, batch[part], keep, out[part])
-
-        with _announced():
-            team = self._team(len(batch))
-            if team is None:
-                self._over_rows(run, len(batch))
-            else:
-                for b, values in enumerate(batch):
-                    v = np.empty(self._shape, dtype=self._real) if states is None else states[b]
-                    team.forward(tables, values, v, out[b])
+        self._run("forward", tables, batch, states, out)
         return out
 
-    def _backward(self, batch: FloatArray, states: NDArray[Any], cotangent: FloatArray) -> FloatArray:
-        gradient = np.zeros((len(batch), self.n_values))
+    def _run(
+        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
+    ) -> None:
+        """`run_forward` or `run_backward` on all rows of the arrays, on as many threads as pay."""
+        if (way, self._real) not in _warm:
+            with _announced():
+                _warm.add((way, self._real))
+                self._run(way, tables, batch, states, *arrays)
+        elif self.n_qubits < BATCH_THREADS_FROM or self._threads == 1:
+            self._run_rows(way, tables, batch, states, *arrays)
+        elif self.n_qubits >= STATE_THREADS_FROM and len(batch) < self._threads:
+            self._run_shared(way, tables, batch, states, *arrays)
+        else:
+            edges = np.linspace(0, len(batch), self._threads + 1).astype(int).tolist()
 
-        def run(part: slice) -> None:
-            self._passes.run_backward(self._tables, batch[part], states[part], cotangent[part], gradient[part])
+            def run(part: slice) -> None:
+                rows = (array[part] for array in arrays)
+                self._run_rows(way, tables, batch[part], None if states is None else states[part], *rows)
 
-        with _announced():
-            team = self._team(len(batch))
-            if team is None:
-                self._over_rows(run, len(batch))
-            else:
-                for b, values in enumerate(batch):
-                    team.backward(self._tables, values, states[b], cotangent[b], gradient[b])
-        return gradient
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(run, [slice(a, b) for a, b in pairwise(edges)]))
 
-    def _team(self, n_rows: int) -> "Team | None":
-        """Threads for one state after the other, where there are fewer rows than threads, and they pay."""
-        if n_rows >= self._threads or self.n_qubits < STATE_THREADS_FROM:
-            return None
+    def _run_rows(
+        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
+    ) -> None:
+        if states is None:
+            states = np.empty((1, *self._shape), dtype=self._real)
+        run = self._passes.run_forward if way == "forward" else self._passes.run_backward
+        run(tables, batch, states, *arrays)
+
+    def _run_shared(
+        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: Any
+    ) -> None:
         from qcaan.circuits.shared import Team
 
-        return Team(self._threads)
-
-    def _over_rows(self, run: Callable[[slice], None], n_rows: int) -> None:
-        parts = min(self._threads, n_rows) if self.n_qubits >= BATCH_THREADS_FROM else 1
-        if parts <= 1:
-            run(slice(0, n_rows))
-            return
-        edges = np.linspace(0, n_rows, parts + 1).astype(int).tolist()
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(run, [slice(a, b) for a, b in pairwise(edges)]))
+        team = Team(self._threads)
+        work = np.empty(self._shape, dtype=self._real) if states is None else states[0]
+        for b, values in enumerate(batch):
+            state = work if states is None else states[b]
+            run = team.forward if way == "forward" else team.backward
+            run(tables, values, state, *(array[b] for array in arrays))
 
 
 def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64]:
@@ -179,19 +181,14 @@ def _compiled_passes() -> "ModuleType":
 
 @contextmanager
 def _announced() -> Iterator[None]:
-    """Say why a first call takes long: machine code that is not on disk yet is being compiled."""
-    global _warm
-    if _warm:
-        yield
-        return
+    """Say why a first call takes long, if it does: machine code that is not on disk yet is being compiled."""
     word = threading.Timer(1.5, _log.warning, ["compiling the exact engine for this machine, once: some seconds"])
     word.daemon = True
     word.start()
     try:
         yield
-        _warm = True
     finally:
         word.cancel()
 
 
-_warm = False
+_warm: set[tuple[Way, np.dtype[Any]]] = set()

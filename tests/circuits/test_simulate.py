@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 import qcaan.circuits.simulate as simulate
 from qcaan.circuits import oracle
+from qcaan.circuits.alignment import Alignment
 from qcaan.circuits.circuit import Circuit, Theta, theta
 from qcaan.circuits.gates import GATES
 from qcaan.circuits.native import NATIVE_NAMES, NativeCircuit, NativeGate, NativeProgram
 from qcaan.circuits.simulate import Engine, sample
+from qcaan.circuits.structure import find_structure
 from qcaan.errors import CircuitError
 
 # Compiling, on a machine that runs this for the first time, happens inside some example.
@@ -259,3 +261,46 @@ def test_sample_follows_the_probabilities() -> None:
 
 def test_sample_never_draws_the_impossible() -> None:
     np.testing.assert_array_equal(sample(np.array([0.0, 1.0 + 1e-12, -1e-17, 0.0]), 50, 1), [[0, 50, 0, 0]])
+
+
+def test_aligned_native_programs_share_layers() -> None:
+    """Phases of a layer that agree, or are opposite, or do not agree: always the oracle's result."""
+    pairs = [(0, 1), (2, 0), (1, 2)] * 2
+    pulses = [NativeGate("gpi2", (q,)) for q in range(3)]
+    program = NativeProgram(3, (*pulses, *(NativeGate("ms", pair) for pair in pairs), *pulses))
+    rng = np.random.default_rng(4)
+    angles = rng.normal(size=(4, program.n_angles))
+    phases = rng.normal(size=(4, 2, 3))
+    for g, pair in enumerate(pairs):
+        for i, q in enumerate(pair):
+            angles[:, 3 + 3 * g + i] = phases[:, g // 3, q]
+    angles[1, 3 + 3 * 2] += np.pi
+    angles[2, 3 + 3 * 2 + 1] -= 3 * np.pi
+    unaligned = angles.copy()
+    unaligned[3, 3 + 3 * 2] += 0.1
+    for batch, is_aligned in ((angles, True), (unaligned, False)):
+        assert (Alignment.of(program).apply(batch) is not None) == is_aligned
+        expected = [oracle.probabilities(circuit) for circuit in NativeCircuit.batch(program, batch)]
+        np.testing.assert_allclose(Engine(program).probabilities(batch), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("circuit", "n_layers", "n_words"),
+    [
+        (born_machine(4, 3), 3, [4, 4, 4, 4]),
+        (born_machine(4, 3).in_basis("X"), 2, [4, 4, 4]),
+        (Circuit(3).h(0).cx(0, 1).cx(1, 2), 2, [3, 1, 1]),
+        (Circuit(2).rx(theta[0], 0).swap(0, 1).ry(0.2, 0), 0, [2]),
+        (Circuit(2).zz(theta[0], 0, 1).rz(0.3, 0).cz(0, 1), 0, [0]),
+    ],
+)
+def test_structure_is_found(circuit: Circuit, n_layers: int, n_words: list[int]) -> None:
+    found = find_structure(circuit.n_qubits, circuit.gates)
+    assert len(found.pairs) == n_layers
+    assert (found.words >= 0).sum(axis=1).tolist() == n_words
+
+
+def test_a_cotangent_of_another_shape_is_named() -> None:
+    _, vjp = Engine(Circuit(2)).linearize([])
+    with pytest.raises(CircuitError, match=r"cotangent has shape \(3,\)"):
+        vjp(np.zeros(3))
