@@ -74,10 +74,10 @@ def test_hash_is_of_the_weights(shipped: Classifier) -> None:
 def test_training_learns_and_repeats(mnist: Images, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     seen: list[tuple[int, float]] = []
-    trained = train_classifier(part(mnist, 2000), seed=3, epochs=2, progress=lambda *facts: seen.append(facts))
+    trained = train_classifier(part(mnist, 1000), seed=3, epochs=2, progress=lambda *facts: seen.append(facts))
     assert torch.equal(torch.get_rng_state(), before)
     assert [epoch for epoch, _ in seen] == [1, 2]
-    assert seen[1][1] == trained.test_accuracy > 0.75
+    assert seen[1][1] == trained.test_accuracy > 0.6
     assert trained.settings == {
         "seed": 3,
         "epochs": 2,
