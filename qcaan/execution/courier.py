@@ -8,17 +8,12 @@ they are brought home first, then the error is raised. Only a refusal that would
 device that is offline) stops new ones from being sent.
 """
 
-import hashlib
-import json
 import logging
 import math
-import platform
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.metadata import version
-from typing import Self, TypeVar
+from functools import partial
 
 import numpy as np
 
@@ -30,23 +25,21 @@ from qcaan.errors import (
     DetachedError,
     IntegrityError,
     JobFailedError,
-    LateError,
     QcaanError,
-    RejectedError,
-    ThrottledError,
     TransientError,
     UnavailableError,
     UnknownFateError,
     UnknownJobError,
 )
-from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator, Target
-from qcaan.execution.budget import Budget
+from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator
 from qcaan.execution.counts import Counts, Failed, pack
+from qcaan.execution.exchange import Exchange
 from qcaan.execution.planner import price_usd
-from qcaan.execution.policy import Clock, Patience, rates_of, retry
-from qcaan.execution.store import FINISHED, OPEN, Call, Draft, Store, Submission
+from qcaan.execution.policy import Clock, Patience
+from qcaan.execution.records import FINISHED, OPEN, Call, Draft, Submission
+from qcaan.execution.store import Store
+from qcaan.execution.terms import Terms
 
-T = TypeVar("T")
 log = logging.getLogger("qcaan.execution")
 
 
@@ -76,38 +69,6 @@ class _Flight:
     unknown_since: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What submissions of a call are made under: their keys, the budget they are paid from, the versions at work."""
-
-    key: Callable[[int, int], str]
-    """(position, attempt) -> key, 64 hex characters."""
-    budget: str
-    cap_usd: float
-    versions: str
-
-    @classmethod
-    def of(cls, store: Store, target: Target, run: str, tag: str, seed: int | str, budget: Budget) -> Self:
-        """The terms of a call.
-
-        A simulator's key holds nothing but names, so that the same run gives the same shots on any machine. Any other
-        device must not take a new store's submission for one that it has seen: there, keys hold the store's identity.
-        """
-        place = "" if target.seedable else store.identity
-
-        def key(position: int, attempt: int) -> str:
-            names = [str(seed), run, tag, position, attempt, place]
-            return hashlib.sha256(json.dumps(names).encode()).hexdigest()
-
-        return cls(key=key, budget=budget.name or f"run {run}", cap_usd=budget.cap_usd, versions=_versions())
-
-
-@cache
-def _versions() -> str:
-    packages = ("qcaan", "numpy", "sqlalchemy")
-    return json.dumps({"python": platform.python_version()} | {package: version(package) for package in packages})
-
-
 class Courier:
     """Drives the submissions of one call. The caller holds the call's lock."""
 
@@ -121,20 +82,21 @@ class Courier:
         refresh: Callable[[], Backend] | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.backend = backend
+        self._device = Exchange(backend, patience, clock, refresh)
         self.counts: dict[int, list[Counts | Failed]] = {}
         self._store = store
         self._terms = terms
         self._patience = patience
         self._clock = clock
-        self._refresh = refresh
         self._report = report
-        self._rates = None
-        if backend.target.kind != "simulator":
-            self._rates = rates_of(backend.target.account or backend.target.device, patience)
         self._batches: dict[int, Sequence[NativeCircuit]] = {}
         self._errors: list[Exception] = []
         self._halted = False
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, as it is after credentials were renewed."""
+        return self._device.backend
 
     def deliver(self, call: Call, batches: Mapping[int, Sequence[NativeCircuit]]) -> Call:
         """Drive every submission of this device that is not over; `batches` by id, as far as they are at hand.
@@ -194,24 +156,26 @@ class Courier:
             error.add_note(self._about(submission))
             log.warning("%s: %s", self._about(submission), error)
             self._errors.append(error)
-            self._halted |= isinstance(error, CredentialsError | UnavailableError | BudgetError)
+            self._halted |= isinstance(error, CredentialsError | UnavailableError)
         else:
             if again is not None:
                 waiting.append(again)
 
     def _send(self, s: Submission, flights: dict[int, _Flight]) -> Submission | None:
-        dedupe = self.backend.target.dedupe
-        job_id = None
-        if s.state == "sending":
-            job_id = self._adopt(s)
+        dedupe = self._device.dedupe
+        job_id = self._device.adopt(s) if s.state == "sending" else None
         if job_id is None:
             if dedupe != "key":
                 self._store.sending(s.id)
-            job_id = self._create(s)
+            job_id = self._device.submit(s, self._batch(s), partial(self._unsent, s))
         if not (dedupe == "key" and job_id == s.key):  # else the journal has the id since the plan was made
             self._record_job(s, job_id)
         flights[s.id] = self._flight(s, job_id)
         return None
+
+    def _unsent(self, s: Submission) -> None:
+        if self._device.dedupe != "key":
+            self._store.unsent(s.id)
 
     def _record_job(self, s: Submission, job_id: str) -> None:
         try:
@@ -220,66 +184,6 @@ class Courier:
             error.add_note(f"the device accepted submission {s.key} as job {job_id}")
             raise
 
-    def _adopt(self, s: Submission) -> str | None:
-        """The job of a submission that may have reached the device before its process died."""
-        dedupe = self.backend.target.dedupe
-        if dedupe == "none":
-            raise UnknownFateError(
-                f"submission {s.key} to {s.device} was interrupted, and the device cannot be asked about it: look at "
-                "the provider's list of jobs; then adopt the job, or release the submission to send it again"
-            )
-        return self._look_up(s, since=s.sent_at) if dedupe == "search" else None
-
-    def _look_up(self, s: Submission, since: float | None = None) -> str | None:
-        """Search for the key until a job that was accepted would surely have been found."""
-        waited = 0.0 if since is None else max(0.0, self._store.clock() - since)
-        while True:
-            found = self._persist(lambda b: b.find(s.key), self._patience.create_s)
-            if found is not None or waited >= self._patience.settle_s:
-                return found
-            step = min(1.0, self._patience.settle_s - waited)
-            self._clock.sleep(step)
-            waited += step
-
-    def _create(self, s: Submission) -> str:
-        """Submit; every try of one attempt uses the same key."""
-        batch = self._batch(s)
-        dedupe = self.backend.target.dedupe
-        unsure = False
-
-        def submit() -> str:
-            nonlocal unsure
-            if unsure and dedupe == "search" and (found := self._look_up(s)):
-                return found
-            if self._rates is not None:
-                self._rates.submits.take(self._clock)
-            try:
-                return self._ask(lambda backend: backend.submit(batch, s.shots, s.key))
-            except ThrottledError:
-                raise
-            except TransientError as error:
-                unsure = True
-                if dedupe == "none":
-                    raise UnknownFateError(
-                        f"submission {s.key} to {s.device} got no answer, and the device cannot be asked about it: "
-                        "look at the provider's list of jobs; then adopt the job, or release the submission"
-                    ) from error
-                raise
-
-        kinds: dict[type[Exception], float] = {TransientError: self._patience.create_s}
-        if self._patience.unavailable_s > 0:
-            kinds[UnavailableError] = self._patience.unavailable_s
-        try:
-            return retry(submit, kinds, self._patience, self._clock)
-        except (RejectedError, UnavailableError, CredentialsError, ThrottledError) as error:
-            if dedupe != "key" and not unsure:
-                self._store.unsent(s.id)
-            if isinstance(error, ThrottledError):
-                raise self._gave_up("submit", s, error) from error
-            raise
-        except TransientError as error:
-            raise self._gave_up("submit", s, error) from error
-
     def _visit(self, flight: _Flight, flights: dict[int, _Flight]) -> Submission | None:
         """Poll a job that is due; bring home what is done."""
         s = flight.submission
@@ -287,11 +191,12 @@ class Courier:
         flight.interval = min(self._patience.max_poll_s, flight.interval * 1.5)
         flight.due = now + flight.interval / 2 + self._clock.jitter(flight.interval / 2)
         try:
-            flight.state = self._ask(lambda backend: backend.poll(flight.job_id))
+            flight.state = self._device.ask(lambda backend: backend.poll(flight.job_id))
+            flight.unknown_since = None
         except TransientError:
             return None  # no news: the next poll is due in a while, up to the deadline of all jobs
         except UnknownJobError:
-            if self._forgetful():
+            if self._device.forgetful:
                 del flights[s.id]
                 self._send(s, flights)
                 return None
@@ -317,24 +222,14 @@ class Courier:
     def _collect(self, flight: _Flight, flights: dict[int, _Flight]) -> Submission | None:
         s = flight.submission
         try:
-            reply = self._fetch(s, flight.job_id)
+            reply = self._device.fetch(s, flight.job_id)
         except UnknownJobError:
-            if not self._forgetful():
+            if not self._device.forgetful:
                 raise
             self._send(s, flights)
             return None
         self._store.replied(s.id, flight.job_id, reply)
         return self._read(s, reply, flight.job_id)
-
-    def _fetch(self, s: Submission, job_id: str) -> bytes:
-        kinds: dict[type[Exception], float] = {
-            LateError: self._patience.late_s,
-            TransientError: self._patience.download_s,
-        }
-        try:
-            return retry(lambda: self._ask(lambda b: b.fetch(job_id)), kinds, self._patience, self._clock)
-        except TransientError as error:
-            raise self._gave_up("fetch", s, error, job_id) from error
 
     def _read_stored(self, s: Submission) -> Submission | None:
         reply = self._store.blob(s.id, "reply")
@@ -350,7 +245,7 @@ class Courier:
         except IntegrityError:
             # A transfer that was cut short looks like this too: another copy may be whole.
             try:
-                again = self._fetch(s, job_id)
+                again = self._device.fetch(s, job_id)
             except BackendError:
                 again = reply
             if again == reply:
@@ -420,27 +315,6 @@ class Courier:
             (items[p], before.failures.get(p, before.reason)) for p in (range(len(items)) if whole else before.failures)
         }
 
-    # Asking the device
-
-    def _ask(self, question: Callable[[Backend], T]) -> T:
-        """One call to the device, within the account's rate; expired credentials are renewed once."""
-        if self._rates is not None:
-            self._rates.requests.take(self._clock)
-        try:
-            return question(self.backend)
-        except CredentialsError:
-            if self._refresh is None:
-                raise
-            self.backend = self._refresh()
-            return question(self.backend)
-
-    def _persist(self, question: Callable[[Backend], T], limit_s: float) -> T:
-        return retry(lambda: self._ask(question), {TransientError: limit_s}, self._patience, self._clock)
-
-    def _forgetful(self) -> bool:
-        """A job that this device does not know is gone for good, and the same key brings the same shots."""
-        return self.backend.target.kind != "qpu" and self.backend.target.dedupe == "key"
-
     # Bookkeeping
 
     def _place(self) -> tuple[str, str]:
@@ -460,12 +334,6 @@ class Courier:
 
     def _now(self) -> Call:
         return replace(self._call, submissions=sorted(self._known.values(), key=lambda s: (s.position, s.attempt)))
-
-    def _gave_up(self, verb: str, s: Submission, error: Exception, job_id: str | None = None) -> DetachedError:
-        return DetachedError(
-            f"{s.device} kept failing to {verb} submission {s.key}: {error}; nothing is lost, resume later",
-            [job_id] if job_id else [],
-        )
 
     def _detach(self, flights: dict[int, _Flight]) -> None:
         job_ids = [flight.job_id for flight in flights.values()]

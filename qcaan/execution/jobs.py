@@ -16,12 +16,14 @@ from qcaan.execution import payload
 from qcaan.execution.backend import Backend, JobStatus, Target
 from qcaan.execution.budget import Budget
 from qcaan.execution.counts import Counts, Failed, pack
-from qcaan.execution.courier import Courier, Progress, Terms
+from qcaan.execution.courier import Courier, Progress
 from qcaan.execution.planner import plan, price_usd
 from qcaan.execution.policy import Clock, Patience, retry
+from qcaan.execution.records import FINISHED, OPEN, Submission
 from qcaan.execution.request import Compiler, Request
 from qcaan.execution.schema import blobs, calls, pool, reused, submissions
-from qcaan.execution.store import FINISHED, OPEN, Store, Submission
+from qcaan.execution.store import Store
+from qcaan.execution.terms import Terms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ import numpy as np
 
 from qcaan.circuits.gates import FloatArray
 from qcaan.execution.counts import BitArray, Counts, IntArray
-from qcaan.execution.store import Call, Store, Submission
+from qcaan.execution.records import Call, Submission
+from qcaan.execution.store import Store
 
 
 @dataclass(frozen=True, eq=False)

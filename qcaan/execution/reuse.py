@@ -11,8 +11,9 @@ from sqlalchemy import exists, insert, select
 from qcaan.circuits.native import NativeCircuit
 from qcaan.execution.backend import Target
 from qcaan.execution.counts import IntArray
+from qcaan.execution.records import FINISHED, Reuse
 from qcaan.execution.schema import calls, pool, reused, submissions
-from qcaan.execution.store import FINISHED, Reuse, Store
+from qcaan.execution.store import Store
 
 
 def shot_key(circuit: NativeCircuit, target: Target) -> bytes:

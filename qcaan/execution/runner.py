@@ -28,14 +28,16 @@ from qcaan.errors import CircuitError, ConfigError, ReplayMissError, StoreError
 from qcaan.execution.backend import Backend, Simulator, Target
 from qcaan.execution.budget import Budget
 from qcaan.execution.counts import Counts, Failed, IntArray
-from qcaan.execution.courier import Courier, Progress, Terms
+from qcaan.execution.courier import Courier, Progress
 from qcaan.execution.planner import plan, price_usd
 from qcaan.execution.policy import Clock, Patience
+from qcaan.execution.records import FINISHED, OPEN, Call, Draft, Reuse, Submission
 from qcaan.execution.registry import open_backend
 from qcaan.execution.request import Ask, Compiler, Request
 from qcaan.execution.result import Origin, Result, logical, logical_probabilities, merged
 from qcaan.execution.reuse import find_reusable
-from qcaan.execution.store import FINISHED, OPEN, Call, Draft, Reuse, Store, Submission
+from qcaan.execution.store import Store
+from qcaan.execution.terms import Terms
 
 __all__ = ["Policy", "Request", "Result", "Runner", "run"]
 

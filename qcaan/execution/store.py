@@ -18,8 +18,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -45,8 +44,9 @@ from qcaan.circuits.native import NativeCircuit, NativeProgram
 from qcaan.errors import BudgetError, ConfigError, StoreError
 from qcaan.execution import payload
 from qcaan.execution.backend import Target
-from qcaan.execution.counts import Counts, Failed, IntArray, unpack
+from qcaan.execution.counts import Counts, Failed, unpack
 from qcaan.execution.locks import call_lock
+from qcaan.execution.records import Call, Draft, Reuse, Submission
 from qcaan.execution.schema import (
     VERSION,
     blobs,
@@ -61,84 +61,6 @@ from qcaan.execution.schema import (
     submissions,
     targets,
 )
-
-OPEN = ("planned", "sending", "sent", "replied")
-"""States of a submission that is not over yet."""
-FINISHED = ("done", "partial")
-"""States of a submission that has counts; "partial": for circuits that failed, a new attempt is due."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """A submission to be planned. `items` int64 (k,): each circuit's place in the call; `flips` int64 (k,)."""
-
-    position: int
-    attempt: int
-    key: str
-    circuits: Sequence[NativeCircuit]
-    items: IntArray
-    flips: IntArray
-    shots: int
-    usd_high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A row of the journal. `failures`: place in the batch -> reason, of circuits that the provider did not run."""
-
-    id: int
-    call: int
-    position: int
-    attempt: int
-    key: str
-    state: str
-    backend: str
-    device: str
-    kind: str
-    target: str
-    shots: int
-    n_circuits: int
-    places: bytes
-    payload_digest: str
-    budget: str
-    usd_high: float
-    usd: float | None
-    job_id: str | None
-    reason: str
-    failures: dict[int, str]
-    versions: str
-    created_at: float
-    sent_at: float | None
-    done_at: float | None
-
-    @cached_property
-    def where(self) -> tuple[IntArray, IntArray]:
-        """For each circuit its number in the call and its readout flips as a binary number, int64 (k,) each."""
-        return payload.decode_places(self.places)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A recorded `Runner.run`: what was asked, and its submissions by position and attempt."""
-
-    id: int
-    run: str
-    tag: str
-    digest: str
-    requests: str
-    seed: str
-    submissions: list[Submission]
-
-
-@dataclass(frozen=True)
-class Reuse:
-    """Shots that another run recorded, used by `item` of this call."""
-
-    submission: int
-    place: int
-    item: int
-    flips: int
-
 
 _CALL = select(calls).where(calls.c.run == bindparam("run"), calls.c.tag == bindparam("tag"))
 _SUBMISSIONS_OF = (
