@@ -16,48 +16,35 @@ trust.
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Self
-from uuid import uuid4
 
 from sqlalchemy import (
     BindParameter,
     Connection,
     Engine,
     Row,
-    Select,
     Update,
     bindparam,
     func,
     insert,
-    inspect,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from qcaan.circuits.native import NativeCircuit, NativeProgram
 from qcaan.errors import BudgetError, ConfigError, StoreError
 from qcaan.execution import payload
 from qcaan.execution.backend import Target
 from qcaan.execution.counts import Counts, Failed, unpack
-from qcaan.execution.locks import call_lock
+from qcaan.execution.database import Database
 from qcaan.execution.records import Call, Draft, Reuse, Submission
 from qcaan.execution.schema import (
-    VERSION,
     blobs,
     budgets,
     calls,
-    facts,
-    metadata,
-    open_engine,
     programs,
     reused,
-    store_url,
     submissions,
     targets,
 )
@@ -79,7 +66,7 @@ _INSERT_CALL, _INSERT_SUBMISSION, _INSERT_BLOB = insert(calls), insert(submissio
 _UPDATES: dict[tuple[str, ...], Update] = {}
 
 
-class Store:
+class Store(Database):
     """A database of submissions and shots. Open one with `Store.open`; several processes may share it.
 
     Raises (every method):
@@ -87,67 +74,15 @@ class Store:
     """
 
     def __init__(self, engine: Engine, busy_s: float, clock: Callable[[], float] = time.time) -> None:
-        self.engine = engine
-        self.busy_s = busy_s
-        self.clock = clock
-        self._reading = engine.execution_options(reading=True)
-        self._insert_new = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert
+        super().__init__(engine, busy_s, clock)
         self._targets: set[str] = set()
         self._programs: dict[str, NativeProgram] = {}
-
-    @classmethod
-    def open(cls, where: str | Path | None = None, *, busy_s: float = 30.0) -> Self:
-        """The store at a path (SQLite), a URL (SQLite, PostgreSQL), or in memory (None or ":memory:").
-
-        Raises:
-            ConfigError: not a path or a supported URL.
-            StoreError: the database cannot be opened, or was written by another version.
-        """
-        url = store_url(where)
-        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-            try:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"the store {url.database} cannot be made: {error}") from error
-        store = cls(open_engine(url, busy_s), busy_s)
-        store._prepare()
-        return store
-
-    @property
-    def name(self) -> str:
-        """The URL, without a password."""
-        return self.engine.url.render_as_string(hide_password=True)
-
-    @property
-    def durable(self) -> bool:
-        """Whether the store outlives its process."""
-        return self.engine.dialect.name != "sqlite" or self.engine.url.database not in (None, "", ":memory:")
-
-    def close(self) -> None:
-        """Close the connections; a store in memory is gone."""
-        self.engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def lock(self, run: str, tag: str, wait_s: float) -> AbstractContextManager[None]:
-        """Holds a call for one process; waits up to `wait_s` for another one, then StoreError."""
-        return call_lock(self.engine, self.durable, f"{run}\n{tag}", wait_s)
-
-    @property
-    def identity(self) -> str:
-        """A random name of this store: keys of devices that make new shots for every key contain it."""
-        with self._read() as connection:
-            return str(connection.execute(select(facts.c.value).where(facts.c.name == "identity")).scalar_one())
 
     # Reading
 
     def call(self, run: str, tag: str) -> Call | None:
         """The recorded call of this run and tag, if any."""
-        with self._read() as connection:
+        with self.reading() as connection:
             row = connection.execute(_CALL, {"run": run, "tag": tag}).one_or_none()
             if row is None:
                 return None
@@ -156,7 +91,7 @@ class Store:
 
     def submission(self, number: int) -> Submission:
         """One row of the journal."""
-        with self._read() as connection:
+        with self.reading() as connection:
             return _submission(connection.execute(select(submissions).where(submissions.c.id == number)).one())
 
     def by_key(self, key: str) -> Submission:
@@ -165,7 +100,7 @@ class Store:
         Raises:
             ConfigError: there is none.
         """
-        with self._read() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(submissions).where(submissions.c.key == key)).one_or_none()
         if row is None:
             raise ConfigError(f"{self.name} has no submission with the key {key}")
@@ -173,26 +108,26 @@ class Store:
 
     def name_of(self, call: int) -> tuple[str, str]:
         """Run and tag of a call."""
-        with self._read() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(calls.c.run, calls.c.tag).where(calls.c.id == call)).one()
         return row.run, row.tag
 
     def cap_usd(self, budget: str) -> float:
         """The cap that was last set for a budget; infinity if none was."""
-        with self._read() as connection:
+        with self.reading() as connection:
             cap = connection.execute(select(budgets.c.cap_usd).where(budgets.c.name == budget)).scalar_one_or_none()
         return math.inf if cap is None else float(cap)
 
     def reuses(self, call: int) -> list[Reuse]:
         """Shots of other runs that this call uses."""
         query = select(reused.c.submission, reused.c.place, reused.c.item, reused.c.flips).where(reused.c.call == call)
-        with self._read() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query.order_by(reused.c.submission, reused.c.place))
             return [Reuse(*row) for row in rows]
 
     def target(self, digest: str) -> Target:
         """A recorded target."""
-        with self._read() as connection:
+        with self.reading() as connection:
             return Target.from_json(
                 connection.execute(select(targets.c.facts).where(targets.c.digest == digest)).scalar_one()
             )
@@ -204,14 +139,14 @@ class Store:
             raise StoreError(f"{self.name}: submission {submission} has no payload")
         missing = set(payload.program_digests(data)) - set(self._programs)
         if missing:
-            with self._read() as connection:
+            with self.reading() as connection:
                 rows = connection.execute(select(programs).where(programs.c.digest.in_(missing))).all()
             self._programs |= {row.digest: payload.program_from_text(row.gates) for row in rows}
         return payload.decode(data, self._programs)
 
     def counts(self, submission: int) -> list[Counts | Failed]:
         """The decoded counts of a submission, one entry a circuit."""
-        with self._read() as connection:
+        with self.reading() as connection:
             found = {row.kind: row.data for row in connection.execute(_COUNTS_OF, {"submission": submission})}
         data = found.get("counts", found.get("reply"))
         if data is None:
@@ -220,14 +155,9 @@ class Store:
 
     def blob(self, submission: int, kind: str) -> bytes | None:
         """The payload, reply or counts of a submission, as it was written."""
-        with self._read() as connection:
+        with self.reading() as connection:
             data = connection.execute(_BLOB, {"submission": submission, "kind": kind}).scalar_one_or_none()
         return None if data is None else bytes(data)
-
-    def rows(self, query: Select) -> Sequence[Row]:  # type: ignore[type-arg]  # any shape of row
-        """The rows of a query, in one reading transaction."""
-        with self._read() as connection:
-            return connection.execute(query).all()
 
     # The journal
 
@@ -312,51 +242,12 @@ class Store:
 
     # Inside
 
-    def _prepare(self) -> None:
-        """Make the tables if they are not there; the version is written last, so a store that has one is whole."""
-        with self._read() as connection:
-            found = _version(connection)
-        if found is None:
-            with call_lock(self.engine, self.durable, "tables\nnew", self.busy_s), self.write() as connection:
-                metadata.create_all(connection)
-                rows = [{"name": "identity", "value": uuid4().hex}, {"name": "version", "value": str(VERSION)}]
-                connection.execute(self._insert_new(facts).on_conflict_do_nothing(), rows)
-                found = _version(connection)
-        if found != str(VERSION):
-            raise StoreError(f"{self.name} was written by another version of qcaan (tables {found}, here {VERSION})")
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that takes the write lock first; durable when the block ends."""
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise self._translate(error) from error
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        try:
-            with self._reading.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise self._translate(error) from error
-
-    def _translate(self, error: SQLAlchemyError) -> StoreError:
-        cause = str(getattr(error, "orig", None) or error).strip()
-        remedy = ""
-        if "locked" in cause:
-            remedy = f"; another process held it for more than {self.busy_s:g} s; try again"
-        elif "full" in cause or "No space" in cause:
-            remedy = "; make room, then resume: what was recorded is intact"
-        return StoreError(f"the store {self.name}: {cause}{remedy}")
-
     def _set(self, submission: int, **values: object) -> None:
         with self.write() as connection:
             connection.execute(_update(*values), values | {"of": submission})
 
     def _put(self, connection: Connection, submission: int, kind: str, data: bytes) -> None:
-        statement = self._insert_new(blobs)
+        statement = self.insert_new(blobs)
         statement = statement.on_conflict_do_update(
             index_elements=["submission", "kind"], set_={"data": statement.excluded.data}
         )
@@ -364,7 +255,7 @@ class Store:
 
     def _reserve(self, connection: Connection, budget: str, cap_usd: float, usd: float) -> None:
         row = {"name": budget, "cap_usd": cap_usd}
-        connection.execute(self._insert_new(budgets).on_conflict_do_nothing(), row)
+        connection.execute(self.insert_new(budgets).on_conflict_do_nothing(), row)
         # The row is locked (SQLite: the whole store is), so that two processes cannot both see room for their own.
         connection.execute(select(budgets).where(budgets.c.name == budget).with_for_update())
         connection.execute(update(budgets).where(budgets.c.name == budget).values(cap_usd=cap_usd))
@@ -378,10 +269,10 @@ class Store:
     def _remember(self, connection: Connection, target: Target, unknown: dict[str, NativeProgram]) -> None:
         if target.digest not in self._targets:
             row = {"digest": target.digest, "facts": target.to_json()}
-            connection.execute(self._insert_new(targets).on_conflict_do_nothing(), row)
+            connection.execute(self.insert_new(targets).on_conflict_do_nothing(), row)
         if unknown:
             rows = [{"digest": digest, "gates": payload.program_text(p)} for digest, p in unknown.items()]
-            connection.execute(self._insert_new(programs).on_conflict_do_nothing(), rows)
+            connection.execute(self.insert_new(programs).on_conflict_do_nothing(), rows)
 
     def _insert(
         self, connection: Connection, call: int, target: Target, draft: Draft, budget: str, versions: str, now: float
@@ -434,12 +325,6 @@ def _submission(row: Row) -> Submission:  # type: ignore[type-arg]
     values = dict(row._mapping)
     failures = {int(k): v for k, v in json.loads(values["failures"] or "{}").items()}
     return Submission(**values | {"failures": failures})
-
-
-def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(facts.name):
-        return None
-    return connection.execute(select(facts.c.value).where(facts.c.name == "version")).scalar_one_or_none()
 
 
 def _update(*columns: str) -> Update:
