@@ -127,13 +127,15 @@ def pytket(circuit: Circuit, native: str) -> list[Placed]:
             start.add_gate(getattr(OpType, half[gate.name]), [a / math.pi for a in gate.angles], list(gate.qubits))
         else:
             start.add_gate({"h": OpType.H, "cx": OpType.CX}[gate.name], list(gate.qubits))
-    entangler = OpType.XXPhase if native == "ms" else OpType.ZZPhase
-    rebase = passes.AutoRebase({entangler, OpType.PhasedX, OpType.Rz})
+    rebase = passes.AutoRebase({OpType.ZZPhase, OpType.PhasedX, OpType.Rz})
+    rebase_xx = passes.AutoRebase({OpType.XXPhase, OpType.PhasedX, OpType.Rz})
     squash = [passes.SquashRzPhasedX(), passes.RemoveRedundancies()]
-    kak = [passes.KAKDecomposition(OpType.TK2, allow_swaps=False), passes.NormaliseTK2(), passes.DecomposeTK2(False)]
+    decompose = [passes.NormaliseTK2(), passes.DecomposeTK2(False, ZZPhase_fidelity=1.0)]
+    kak = [passes.KAKDecomposition(OpType.TK2, allow_swaps=False), *decompose]
     lists = [
         [rebase, *squash],
         [passes.RemoveRedundancies(), passes.CommuteThroughMultis(), rebase, *squash],
+        [passes.SynthesiseTK(), *decompose, rebase, *squash],
         [*kak, rebase, *squash],
         [passes.FullPeepholeOptimise(allow_swaps=False, target_2qb_gate=OpType.TK2), *kak, rebase, *squash],
         [passes.SynthesiseTK(), *kak, rebase, *squash, passes.SimplifyInitial(False, False), rebase, *squash],
@@ -142,8 +144,34 @@ def pytket(circuit: Circuit, native: str) -> list[Placed]:
     for steps in lists:
         copy = start.copy()
         passes.SequencePass(steps).apply(copy)
+        if native == "ms":
+            copy = _with_xx(copy)
+            passes.SequencePass(squash).apply(copy)
+        found.append(_from_tket(copy))
+    if native == "ms":
+        copy = start.copy()
+        passes.SequencePass([passes.CommuteThroughMultis(), rebase_xx, *squash]).apply(copy)
         found.append(_from_tket(copy))
     return min(found, key=lambda gates: (sum(g.turns is not None for g in gates), sum(g.pulses for g in gates)))
+
+
+def _with_xx(circuit: "TketCircuit") -> "TketCircuit":
+    """Every ZZPhase as an XXPhase between Hadamards; pytket's own rebase would make it two."""
+    from pytket.circuit import Circuit as Tket
+    from pytket.circuit import OpType
+
+    out = Tket(circuit.n_qubits)
+    for command in circuit.get_commands():
+        qubits = [q.index[0] for q in command.qubits]
+        if command.op.type != OpType.ZZPhase:
+            out.add_gate(command.op, qubits)
+            continue
+        for q in qubits:
+            out.H(q)
+        out.add_gate(OpType.XXPhase, command.op.params, qubits)
+        for q in qubits:
+            out.H(q)
+    return out
 
 
 def _from_tket(circuit: "TketCircuit") -> list[Placed]:
@@ -152,7 +180,7 @@ def _from_tket(circuit: "TketCircuit") -> list[Placed]:
         op = command.op
         pulses, turns = 0, None
         if len(command.qubits) == 2:
-            turns = abs(float(op.params[0]) / 2)
+            turns = abs((float(op.params[0]) + 2) % 4 - 2) / 2
         elif op.type.name == "PhasedX":
             polar = abs((float(op.params[0]) + 1) % 2 - 1)
             pulses = 0 if polar < NO_PULSE else 1 if min(abs(polar - 0.5), abs(polar - 1)) < NO_PULSE else 2
@@ -163,7 +191,7 @@ def _from_tket(circuit: "TketCircuit") -> list[Placed]:
 def qiskit_braket_provider(circuit: Circuit, native: str) -> list[Placed]:
     from qiskit_braket_provider import to_braket
 
-    gates = {"gpi", "gpi2", "ms" if native == "ms" else "zz"}
+    gates = {"gpi", "gpi2", "ms" if native == "ms" else "rzz"}
     compiled = to_braket(to_qiskit(circuit), basis_gates=gates, optimization_level=1, add_measurements=False)
     out = []
     for instruction in compiled.instructions:
