@@ -114,8 +114,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets."""
-    from qcaan.learn.classifier import classifier_for
     from qcaan.learn.data import load
+    from qcaan.learn.metrics import classifier_for
     from qcaan.learn.metrics import evaluate as evaluate_images
     from qcaan.learn.pictures import read_images
     from qcaan.learn.run_directory import RunDirectory

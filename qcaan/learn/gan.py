@@ -8,7 +8,7 @@ beside the other features once the prior follows the latents: its units saturate
 gets the same bits. So by default the units only read the trunk; a batch normalisation without scale or shift, with
 statistics of its own for real and for generated images, keeps every bit balanced on each; a weak decorrelation keeps
 the bits from being copies of each other; and the association term asks that the bits read from G(z) are z, which ties
-the two ends of the prior together. `GanSettings` holds a switch for each.
+the two ends of the prior together. `GanConfig` holds a switch for each.
 
 Why no batch normalisation in the discriminator's trunk and a gradient penalty on real images (R1): both were measured,
 the former hurts and the latter helps on every prior tried.
@@ -17,9 +17,6 @@ Why precision "auto": bfloat16 is faster only where the processor multiplies in 
 """
 
 import copy
-import dataclasses
-import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,59 +25,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qcaan.config import GanConfig
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.data import ImageArray, to_images
 
 BitArray = NDArray[np.uint8]
-Precision = Literal["auto", "bf16", "float32"]
 Binarise = Literal["threshold", "bernoulli"]
-
-
-@dataclass(frozen=True)
-class GanSettings:
-    """Everything that shapes the two networks and their training.
-
-    `r1_gamma` is the weight of the gradient penalty, applied every `r1_every` steps; `ema` the decay per step of the
-    averaged generator; the learning rate is constant for the first half of the run and falls linearly to zero over the
-    second. `n_noise` Gaussian inputs stand beside the bits. `feeds_logit`, `batchnorm`, `decorrelation`, `association`
-    shape the latent head as told in the module's docstring; `binarise` says how its units become bits.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-
-    channels: int = 32
-    learning_rate: float = 2e-3
-    betas: tuple[float, float] = (0.0, 0.99)
-    r1_gamma: float = 0.01
-    r1_every: int = 8
-    ema: float = 0.999
-    precision: Precision = "auto"
-    n_noise: int = 0
-    feeds_logit: bool = False
-    batchnorm: bool = True
-    decorrelation: float = 0.05
-    association: float = 0.2
-    binarise: Binarise = "threshold"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
-        limits: list[tuple[str, bool, str]] = [
-            ("channels", self.channels >= 1, "at least 1"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "positive"),
-            ("betas", len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
-            ("r1_gamma", 0 <= self.r1_gamma < math.inf, "0 (off) or positive"),
-            ("r1_every", self.r1_every >= 1, "at least 1"),
-            ("ema", 0 <= self.ema < 1, "in [0, 1)"),
-            ("precision", self.precision in ("auto", "bf16", "float32"), "'auto', 'bf16' or 'float32'"),
-            ("n_noise", self.n_noise >= 0, "0 or more"),
-            ("decorrelation", 0 <= self.decorrelation < math.inf, "0 (off) or positive"),
-            ("association", 0 <= self.association < math.inf, "0 (off) or positive"),
-            ("binarise", self.binarise in ("threshold", "bernoulli"), "'threshold' or 'bernoulli'"),
-        ]
-        for name, good, remedy in limits:
-            if not good:
-                raise ConfigError(f"gan.{name} is {getattr(self, name)!r}: it must be {remedy}")
 
 
 class Generator(nn.Module):
@@ -149,7 +99,7 @@ class Game:
     continuous prior, and then nothing is associated.
     """
 
-    def __init__(self, n_bits: int, settings: GanSettings, *, seed: int, total_steps: int) -> None:
+    def __init__(self, n_bits: int, settings: GanConfig, *, seed: int, total_steps: int) -> None:
         if n_bits < 1 or total_steps < 1:
             raise ConfigError(f"a game needs at least 1 bit and 1 step, not {n_bits} bits and {total_steps} steps")
         self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16())
@@ -254,7 +204,7 @@ class Game:
         values = {
             "n_bits": self.n_bits,
             "steps": self.steps,
-            "settings": dataclasses.asdict(self.settings),
+            "settings": self.settings.model_dump(mode="json"),
         }
         return {
             key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()

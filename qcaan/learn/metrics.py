@@ -13,16 +13,18 @@ Sources: Salimans et al. 2016 (Inception Score), Heusel et al. 2017 (FID), KynkÃ
 et al. 2020 (density, coverage).
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qcaan.errors import DataError
-from qcaan.learn.classifier import Classifier
+from qcaan.learn.classifier import Classifier, load_classifier, train_classifier
 from qcaan.learn.data import N_CLASSES, ImageArray, Images
 
 FloatArray = NDArray[np.float64]
@@ -126,6 +128,21 @@ def with_real_figures(classifier: Classifier, data: Images) -> Classifier:
     for own in ("classifier", "real"):
         del figures[own]
     return replace(classifier, real=figures)
+
+
+def classifier_for(data: Images, progress: Callable[[int, float], None] = lambda epoch, accuracy: None) -> Classifier:
+    """The classifier of a data set: the package's, or one that is trained once and kept in the user's cache folder.
+
+    `progress(epoch, test accuracy)` is called while one is trained, which takes a few minutes.
+    """
+    shipped = load_classifier()
+    if shipped.data_checksum == data.checksum:
+        return shipped
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "qcaan" / "classifiers" / data.checksum[:16]
+    if not (folder / "classifier.json").is_file():
+        with_real_figures(train_classifier(data, progress=progress), data).save(folder)
+    return load_classifier(folder)
 
 
 def inception_score(classes: FloatArray, p: FloatArray) -> float:

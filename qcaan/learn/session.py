@@ -19,7 +19,7 @@ from qcaan.execution.registry import open_backend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
-from qcaan.learn.gan import Game, GanSettings
+from qcaan.learn.gan import Game
 from qcaan.learn.priors import Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.trained import Trained
@@ -54,8 +54,7 @@ class Session:
             report=report,
         )
         self.prior: Prior = open_prior(**config.prior.model_dump(), seed=config.seed, runner=self.runner)
-        settings = GanSettings(**config.gan.model_dump())
-        self.game = Game(self.prior.n_bits, settings, seed=config.seed, total_steps=total_steps)
+        self.game = Game(self.prior.n_bits, config.gan, seed=config.seed, total_steps=total_steps)
         self.pool: NDArray[Any] = np.zeros((0, self.prior.n_bits), np.uint8)
         self.step = 0
 

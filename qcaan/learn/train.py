@@ -19,7 +19,7 @@ import torch
 
 from qcaan.config import Config
 from qcaan.learn import data, pictures
-from qcaan.learn.classifier import load_classifier
+from qcaan.learn.metrics import classifier_for
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.schedule import Schedule
 from qcaan.learn.session import Report, Session
@@ -120,7 +120,7 @@ def evaluate(run: RunDirectory, trained: Trained, images: data.Images, step: int
     pictures.save_grid(run.samples / f"step-{step:06d}.png", trained.draw(100, run.config.seed), columns=10, scale=2)
     if not run.config.train.scores:
         return {}
-    figures = trained.evaluate(images, load_classifier(), run.config).to_dict()
+    figures = trained.evaluate(images, classifier_for(images), run.config).to_dict()
     return {f"eval/{name}": value for name, value in figures.items()}
 
 

@@ -14,7 +14,7 @@ from qcaan.learn import checkpoint
 from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import ImageArray, Images
 from qcaan.learn.distributions import to_bits
-from qcaan.learn.gan import Game, GanSettings
+from qcaan.learn.gan import Game
 from qcaan.learn.metrics import Evaluation, evaluate
 from qcaan.learn.run_directory import RunDirectory
 
@@ -38,9 +38,7 @@ class Trained:
         if saved is None or not len(saved[0]["pool"]):
             raise DataError(f"{run.path} has no trained checkpoint yet; 'qcaan resume {run.path}' goes on with it")
         tensors, state = saved
-        game = Game(
-            state["game"]["n_bits"], GanSettings(**run.config.gan.model_dump()), seed=run.config.seed, total_steps=1
-        )
+        game = Game(state["game"]["n_bits"], run.config.gan, seed=run.config.seed, total_steps=1)
         game.load_state(checkpoint.below(tensors, "game."), state["game"])
         distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
         return cls(game, tensors["pool"].numpy(), distribution)

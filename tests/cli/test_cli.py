@@ -49,12 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(TINY)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return train(folder / "tiny.yaml", folder / "run")
-    finally:
-        torch.set_num_threads(before)
+    return train(folder / "tiny.yaml", folder / "run")
 
 
 def test_train_says_where_everything_is(call: Call) -> None:

@@ -1,7 +1,7 @@
 """The networks, one step of their game, its switches, and resuming bit for bit."""
 
 import copy
-import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor
 
+from qcaan.config import Config, GanConfig
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.gan import (
     Discriminator,
     Game,
-    GanSettings,
     Generator,
     binarise,
     mean_squared_correlation,
@@ -23,16 +23,8 @@ from qcaan.learn.gan import (
     squared_gradient,
 )
 
-TINY = GanSettings(channels=2, precision="float32")
+TINY = GanConfig(channels=2, precision="float32")
 N_BITS = 5
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def batch(seed: int, n: int = 8) -> tuple[Tensor, Tensor]:
@@ -50,7 +42,7 @@ def same(a: Game, b: Game) -> bool:
 
 
 def make(**changes) -> Game:
-    return Game(N_BITS, dataclasses.replace(TINY, **changes), seed=1, total_steps=20)
+    return Game(N_BITS, TINY.model_copy(update=changes), seed=1, total_steps=20)
 
 
 @given(n=st.integers(1, 4), bits=st.integers(1, 16), noise=st.integers(0, 3), channels=st.integers(1, 4))
@@ -102,7 +94,7 @@ def test_state_is_a_copy() -> None:
 
 def test_seeds() -> None:
     def run(seed: int) -> Game:
-        game = Game(N_BITS, dataclasses.replace(TINY, n_noise=2), seed=seed, total_steps=20)
+        game = Game(N_BITS, TINY.model_copy(update={"n_noise": 2}), seed=seed, total_steps=20)
         play(game, range(3))
         return game
 
@@ -175,7 +167,7 @@ def test_losses_are_those_of_the_non_saturating_game() -> None:
 
 def test_networks_learn_their_own_losses() -> None:
     """One step lowers the discriminator's loss on its batch, and the generator's against that discriminator."""
-    game = Game(N_BITS, dataclasses.replace(TINY, channels=8, learning_rate=1e-4), seed=0, total_steps=100)
+    game = Game(N_BITS, TINY.model_copy(update={"channels": 8, "learning_rate": 1e-4}), seed=0, total_steps=100)
     real, bits = batch(0, 32)
     first = game.step(real, bits)
     assert game.step(real, bits)["loss_d"] < first["loss_d"]
@@ -283,7 +275,7 @@ def test_latent_terms_lower_what_they_weigh(switch: str, loss: str) -> None:
     ends = []
     for weight in (0.0, 5.0):
         changes = {"decorrelation": 0.0, "association": 0.0, "r1_gamma": 0.0} | {switch: weight}
-        game = Game(N_BITS, dataclasses.replace(TINY, channels=4, **changes), seed=0, total_steps=100)
+        game = Game(N_BITS, TINY.model_copy(update={"channels": 4, **changes}), seed=0, total_steps=100)
         ends.append(np.mean([game.step(*batch(step % 3, 16))[loss] for step in range(24)][-5:]))
     assert ends[1] < 0.7 * ends[0]
 
@@ -355,14 +347,14 @@ def test_precision_choice() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": 0}, "gan.channels is 0: it must be at least 1"),
+        ({"channels": 0}, "gan.channels: 0 - input should be greater than or equal to 1"),
         ({"learning_rate": 0.0}, "gan.learning_rate"),
         ({"learning_rate": float("nan")}, "gan.learning_rate"),
         ({"betas": (0.5, 1.0)}, "gan.betas"),
         ({"r1_gamma": -1.0}, "gan.r1_gamma"),
         ({"r1_every": 0}, "gan.r1_every"),
         ({"ema": 1.0}, "gan.ema"),
-        ({"precision": "half"}, "gan.precision is 'half': it must be 'auto', 'bf16' or 'float32'"),
+        ({"precision": "half"}, "gan.precision: 'half' - input should be 'auto', 'bf16' or 'float32'"),
         ({"n_noise": -1}, "gan.n_noise"),
         ({"decorrelation": -0.1}, "gan.decorrelation"),
         ({"association": float("inf")}, "gan.association"),
@@ -371,11 +363,11 @@ def test_precision_choice() -> None:
 )
 def test_settings_are_checked(changes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        GanSettings(**changes)
+        Config.load({"gan": changes})
 
 
 def test_settings_survive_json() -> None:
-    assert GanSettings(betas=[0.0, 0.99]) == GanSettings()
+    assert GanConfig(**json.loads(TINY.model_dump_json())) == TINY
 
 
 @pytest.mark.parametrize(("bits", "steps"), [(0, 5), (3, 0)])

@@ -1,7 +1,6 @@
 """The loop: four backends, resuming bit for bit, moving to another backend, replay with no backend."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -29,14 +28,6 @@ SMALL = {
     "gan": {"channels": 2},
     "train": {"max_steps": 14, "batch_size": 8, "log_every": 1, "checkpoint_every": 4, "scores": False},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(**sections: Mapping[str, Any]) -> Config:
@@ -102,7 +93,6 @@ def test_killed_at_random_moments_is_bit_for_bit_the_same(undisturbed: Path, tmp
     path = tmp_path / "run"
     RunDirectory.create(small(), path).close()
     code = f"""
-import torch; torch.set_num_threads(1)
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.train import steps
 with RunDirectory.open({str(path)!r}) as run:
@@ -117,7 +107,6 @@ with RunDirectory.open({str(path)!r}) as run:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
         ) as child:
             assert child.stdin is not None
             assert child.stdout is not None
