@@ -153,7 +153,7 @@ class Engine:
         run(tables, batch, states, *arrays)
 
     def _run_shared(
-        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: Any
+        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
     ) -> None:
         from qcaan.circuits.shared import Team
 
