@@ -67,13 +67,13 @@ def row(work: str, ours: float, peer: str, theirs: float, unit: str, *, more_is_
 
 
 def whole_path(name: str, repeats: int) -> list[dict]:
-    """A batch through the runner, and the same native circuits given to the driver directly."""
+    """A batch through the runner, and the same batch bound and given to the driver by hand."""
     backend = open_backend(name)
     assert isinstance(backend, Simulator)
     circuit = ansatz()
     batch = shifted(circuit)
-    natives = transpile(circuit, backend.target, "Z").bind(batch).circuits()
-    direct = seconds(lambda k: backend.sample(natives, SHOTS, k), repeats)
+    template = transpile(circuit, backend.target, "Z")
+    direct = seconds(lambda k: backend.sample(template.bind(batch).circuits(), SHOTS, k), repeats)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for where, path in (("memory", None), ("disk", Path(folder) / "store.sqlite")):
