@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from qcaan.circuits import evolve
+from qcaan.circuits.binding import bind
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import PAD, Floats, entry, product_state
 from qcaan.circuits.structure import Tables
@@ -24,7 +25,7 @@ def _callable(function: Callable[..., Any]) -> Callable[..., Any]:
     return entry(python)
 
 
-_bind, _product_state = _callable(evolve.bind), _callable(product_state)
+_bind, _product_state = _callable(bind), _callable(product_state)
 _forward_rows, _forward_columns = _callable(evolve.forward_rows), _callable(evolve.forward_columns)
 _densities, _bras = _callable(evolve.densities), _callable(evolve.bras)
 _backward_columns, _backward_rows = _callable(evolve.backward_columns), _callable(evolve.backward_rows)
