@@ -3,8 +3,8 @@
 Qubit 0 is the most significant bit of an outcome's index. All qubits are read, whatever `Circuit.measured` says.
 
 Why compiled: an all-to-all layer of commuting gates is one pass over the state (`qcaan.circuits.structure`), so that
-for a Born machine of 8 qubits a few microseconds of arithmetic remain; between Python calls they would take a hundred
-times as long. Compiling costs some seconds, once on a machine (numba keeps the result on disk).
+for a Born machine of 8 qubits a few microseconds of arithmetic remain, less than a handful of numpy calls would cost.
+Compiling takes ten to thirty seconds, once on a machine (numba keeps the result on disk).
 
 Why threads of our own: the compiled passes release Python's lock, and a pool that lives as long as one call survives
 forks and needs no runtime library, unlike numba's parallel mode.
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 BATCH_THREADS_FROM = 14
 STATE_THREADS_FROM = 17
-"""Numbers of qubits from which rows of a batch, and passes over one state, are shared among threads: measured."""
+"""Numbers of qubits from which rows of a batch, and passes over one state, are shared among threads. Estimates:
+a pass must outlast the tens of microseconds that handing it to a thread costs."""
 
 _log = logging.getLogger(__name__)
 Way = Literal["forward", "backward"]
@@ -182,7 +183,9 @@ def _compiled_passes() -> "ModuleType":
 @contextmanager
 def _announced() -> Iterator[None]:
     """Say why a first call takes long, if it does: machine code that is not on disk yet is being compiled."""
-    word = threading.Timer(1.5, _log.warning, ["compiling the exact engine for this machine, once: some seconds"])
+    word = threading.Timer(
+        1.5, _log.warning, ["compiling the exact engine for this machine, once: up to half a minute"]
+    )
     word.daemon = True
     word.start()
     try:
