@@ -46,3 +46,22 @@ def show(name: str, options: Options = None, as_json: AsJson = False) -> None:
         for key, value in rows.items():
             table.add_row(key, plain(value))
         console.print(table)
+
+
+@app.command("check")
+def check(name: str, options: Options = None, as_json: AsJson = False) -> None:
+    """Check a simulator's driver: bit order, gate conventions, units, batches, seeds. Exit 1 if anything is wrong."""
+    from qcaan.conformance import check as check_driver
+    from qcaan.execution.registry import open_backend
+
+    verdict = check_driver(open_backend(name, **parse_options(options)))
+    if as_json:
+        typer.echo(json.dumps(verdict.to_dict()))
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        for answer in verdict.checks:
+            mark = "[green]yes[/]" if answer.passed else "[red]NO[/] "
+            console.print(f"{mark} {answer.name}" + (f": {plain(answer.diagnosis)}" if answer.diagnosis else ""))
+        console.print(f"[dim]a good driver fails with probability {verdict.false_alarm_rate:.1g} at most[/]")
+    if not verdict.passed:
+        raise typer.Exit(1)
