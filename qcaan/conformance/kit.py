@@ -1,9 +1,9 @@
 """The checks: each asks one question of a driver, and answers with what came and the likely cause.
 
 Statistics. Shots are compared with the oracle by Pearson's chi-square test, outcomes of small expectation pooled. A
-test fails below p = `ALPHA`; nothing is repeated. The false-alarm rate of a whole check is at most the number of such tests
-times `ALPHA` (Bonferroni), and is reported. Where a test fails, the shots are held against the usual mistakes, and the
-one that explains them is named.
+test fails below p = `ALPHA`; nothing is repeated. The false-alarm rate of a whole check is at most the number of such
+tests times `ALPHA` (Bonferroni), and is reported. Where a test fails, the shots are held against the usual mistakes, and
+the one that explains them is named.
 
 Why simulators only: a noisy device must be judged by bounds from its fidelities, and a paid one by few shots; neither
 is offered here.
@@ -100,7 +100,7 @@ def check(backend: object, *, seed: int = 0) -> Verdict:
     if not isinstance(backend, Simulator) or backend.target.kind != "simulator":
         raise ConfigError("only drivers of noise-free simulators can be checked: a subclass of Simulator is needed")
     driver = _Driver(backend, seed)
-    answers = [_ask(driver, name, tier, question) for name, tier, question in _QUESTIONS]
+    answers = [_ask(driver, name, tier, question) for name, tier, question in _questions(backend.target)]
     return Verdict(all(answer.passed for answer in answers), tuple(answers), driver.n_tests * ALPHA)
 
 
@@ -135,25 +135,19 @@ def _decode_is_pure(driver: _Driver) -> None:
 def _bit_order(driver: _Driver) -> None:
     n = min(4, driver.backend.target.n_qubits)
     for q in range(n):
-        (counts,) = driver.run([_one_hot(n, q)], 20, f"one-hot {q}")
-        _expect_bit(counts, n, q, "alone")
+        _expect_bits(driver.run([_one_hot(n, q)], 20, f"one-hot {q}"), n, [q], "alone")
 
 
 def _batch_order(driver: _Driver) -> None:
     n = min(4, driver.backend.target.n_qubits)
     # Reading this order backwards, or the bits backwards, gives two different things.
     order = [0, *range(n)][: driver.backend.target.max_circuits]
-    for q, counts in zip(order, driver.run([_one_hot(n, q) for q in order], 20, "batch of one-hots"), strict=True):
-        _expect_bit(counts, n, q, "in a batch")
+    _expect_bits(driver.run([_one_hot(n, q) for q in order], 20, "batch of one-hots"), n, order, "in a batch")
 
 
 def _gates(name: NativeName) -> Callable[[_Driver], None]:
     def question(driver: _Driver) -> None:
-        if name not in driver.backend.target.native_gates:
-            return
         n = min(3, driver.backend.target.n_qubits)
-        if GATES[name].n_qubits > n:
-            return
         circuits = [_random(n, name, driver.seed + k) for k in range(4)]
         for circuit in circuits:
             driver.compare(circuit, driver.run([circuit], SHOTS, f"{name} {circuit.digest}")[0])
@@ -191,8 +185,6 @@ def _seeds(driver: _Driver) -> None:
 
 def _probabilities(driver: _Driver) -> None:
     target = driver.backend.target
-    if not target.exact:
-        return
     n = min(3, target.n_qubits)
     names = [name for name in NATIVE_NAMES if name in target.native_gates and GATES[name].n_qubits <= n]
     batch = [_random(n, name, driver.seed + 90) for name in names]
@@ -203,34 +195,40 @@ def _probabilities(driver: _Driver) -> None:
             raise _Wrong(f"exact probabilities are off by {error:.2g}" + (f"; {likely[0]}" if likely else ""))
 
 
-_QUESTIONS: list[tuple[str, str, Callable[[_Driver], None]]] = [
-    ("target is consistent", "offline", _target),
-    ("decode is pure", "offline", _decode_is_pure),
-    ("bit order, single circuits", "semantic", _bit_order),
-    ("bit order and order of a batch", "semantic", _batch_order),
-    *((f"gate {name}: unit and convention", "semantic", _gates(name)) for name in NATIVE_NAMES),
-    ("mixed circuits in one batch", "semantic", _mixed_batch),
-    ("counts add up to shots", "semantic", _shot_numbers),
-    ("seeds", "semantic", _seeds),
-    ("exact probabilities", "semantic", _probabilities),
-]
+def _questions(target: Target) -> list[tuple[str, str, Callable[[_Driver], None]]]:
+    """Name, tier and question, for what this target says it can do."""
+    gates = [n for n in NATIVE_NAMES if n in target.native_gates and GATES[n].n_qubits <= target.n_qubits]
+    return [
+        ("target is consistent", "offline", _target),
+        ("decode is pure", "offline", _decode_is_pure),
+        ("bit order, single circuits", "semantic", _bit_order),
+        *([("bit order and order of a batch", "semantic", _batch_order)] if target.max_circuits > 1 else []),
+        *((f"gate {name}: unit and convention", "semantic", _gates(name)) for name in gates),
+        *([("mixed circuits in one batch", "semantic", _mixed_batch)] if target.max_circuits > 1 else []),
+        ("counts add up to shots", "semantic", _shot_numbers),
+        ("seeds", "semantic", _seeds),
+        *([("exact probabilities", "semantic", _probabilities)] if target.exact else []),
+    ]
 
 
 def _one_hot(n: int, q: int) -> NativeCircuit:
     return NativeCircuit.build(n, ("gpi", [q], [0.4]))
 
 
-def _expect_bit(counts: Counts, n: int, q: int, where: str) -> None:
-    expected = "".join("1" if k == q else "0" for k in range(n))
-    found = max(counts.to_dict().items(), key=lambda item: item[1])[0]
-    if counts.to_dict() != {expected: counts.shots}:
-        cause = (
-            SUSPECT_REVERSED if found == expected[::-1] != expected else "the bits or the items are in another order"
-        )
-        raise _Wrong(f"only qubit {q} of {n} was flipped, {where}: expected {expected}, read {found}; {cause}")
-
-
-SUSPECT_REVERSED = next(iter(SUSPECTS))
+def _expect_bits(counts: Sequence[Counts], n: int, flipped: Sequence[int], where: str) -> None:
+    expected = ["".join("1" if k == q else "0" for k in range(n)) for q in flipped]
+    read = [max(item.to_dict().items(), key=lambda pair: pair[1])[0] for item in counts]
+    if [item.to_dict() for item in counts] == [{bits: item.shots} for bits, item in zip(expected, counts, strict=True)]:
+        return
+    if read == [bits[::-1] for bits in expected] != expected:
+        cause = next(iter(SUSPECTS))
+    elif sorted(read) == sorted(expected) and read != expected:
+        cause = "the results are not in the order of the batch"
+    elif read == expected:
+        cause = "some shots read another bit: readout is biased"
+    else:
+        cause = "the cause is unknown"
+    raise _Wrong(f"one qubit was flipped, {where}: expected {', '.join(expected)}, read {', '.join(read)}; {cause}")
 
 
 def _random(n: int, name: NativeName, seed: int) -> NativeCircuit:

@@ -93,12 +93,12 @@ def test_the_unbroken_mutant_is_accepted() -> None:
         ("reversed", "bits are reversed"),
         ("reversed in a batch", "in a batch"),
         ("dropped last item", "items for"),
-        ("batch order", "in another order"),
+        ("batch order", "not in the order of the batch"),
         ("frozen shots", "share random numbers"),
         ("stale seed", "the seed is ignored or frozen"),
         ("unseeded", "same key gave different shots"),
         ("ceiled counts", "shots were asked for"),
-        ("readout bias", "read"),
+        ("readout bias", "readout is biased"),
     ],
 )
 def test_broken_drivers_are_rejected_with_the_cause(broken: str, diagnosis: str) -> None:
