@@ -2,8 +2,8 @@
 
 Statistics. Shots are compared with the oracle by Pearson's chi-square test, outcomes of small expectation pooled. A
 test fails below p = `ALPHA`; nothing is repeated. The false-alarm rate of a whole check is at most the number of such
-tests times `ALPHA` (Bonferroni), and is reported. Where a test fails, the shots are held against the usual mistakes, and
-the one that explains them is named.
+tests times `ALPHA` (Bonferroni), and is reported. Where a test fails, the shots are held against the usual mistakes,
+and the one that explains them is named.
 
 Why simulators only: a noisy device must be judged by bounds from its fidelities, and a paid one by few shots; neither
 is offered here.
