@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from qcaan.circuits.compiler import su2
 from qcaan.circuits.compiler.emit import Layout, emitted
 from qcaan.circuits.compiler.network import Affine, Local, Network
-from qcaan.circuits.compiler.wires import Wire, groups
+from qcaan.circuits.compiler.wires import Direction, Wire, groups
 from qcaan.circuits.gates import ComplexArray, FloatArray
 from qcaan.circuits.native import NativeName
 
-_KINDS = ("fixed", "out", "in", "forward", "backward")
+_KINDS = ("along", "out", "in", "forward", "backward")
 
 
 class Binder:
@@ -47,29 +47,32 @@ def _arrays(
     gaps = [gap for wire in plan for gap in wire.gaps]
     start = list(accumulate((len(wire.gaps) for wire in plan), initial=0))
     firsts, rotations = _rotations(gaps)
+    directions = _ordered(plan, start)
     affines = [event.angle for event in network.events] + [angle for product in rotations for angle, _ in product]
+    affines += [direction.angle for _, direction in directions]
     terms = [term for affine in affines for term in affine.terms]
     event_groups = [
         [start[q] + g for q, g in zip(event.qubits, group, strict=True)]
         for event, group in zip(network.events, membership, strict=True)
     ]
-    directions = _ordered(plan, start)
     integers = {
         "affine_start": list(accumulate((len(a.terms) for a in affines), initial=0)),
         "affine_index": [index for index, _ in terms],
         "event_groups": np.array(event_groups, dtype=np.int64).reshape(-1, 2),
         "event_at": layout.event_at,
         "rotation_start": list(accumulate((len(product) for product in rotations), initial=0)),
-        "direction_at": [at for at, _, _ in directions],
-        "direction_kind": [_KINDS.index(kind) for _, kind, _ in directions],
-        "direction_perpendicular": [perpendicular for _, _, perpendicular in directions],
+        "direction_at": [at for at, _ in directions],
+        "direction_kind": [_KINDS.index(direction.kind) for _, direction in directions],
+        "direction_perpendicular": [direction.perpendicular for _, direction in directions],
         "wire_start": start,
         "cost": [cost for wire in plan for cost in wire.costs],
         "pulse_at": layout.pulse_at,
     }
     floats = {"affine_constant": [a.constant for a in affines], "affine_factor": [factor for _, factor in terms]}
     pairs = {"first": firsts, "later": [later for product in rotations for _, later in product]}
+    bases = np.array([direction.base for _, direction in directions], dtype=np.complex128)
     return {
+        "direction_base": bases,
         **{name: np.array(values, dtype=np.int64) for name, values in integers.items()},
         **{name: np.array(values, dtype=np.float64) for name, values in floats.items()},
         **{name: np.array(values, dtype=np.complex128).reshape(-1, 2) for name, values in pairs.items()},
@@ -94,12 +97,12 @@ def _rotations(gaps: Sequence[Local]) -> tuple[list[ComplexArray], list[list[tup
     return firsts, rotations
 
 
-def _ordered(plan: Sequence[Wire], start: Sequence[int]) -> list[tuple[int, str, bool]]:
-    """(group, kind, perpendicular) of all directions, each behind the one that it derives from."""
-    out: list[tuple[int, str, bool]] = []
+def _ordered(plan: Sequence[Wire], start: Sequence[int]) -> list[tuple[int, Direction]]:
+    """(group, direction) of all groups, each behind the one that it derives from."""
+    out: list[tuple[int, Direction]] = []
     for begin, wire in zip(start, plan, strict=False):
-        rows = [(begin + g, d.kind, d.perpendicular) for g, d in enumerate(wire.directions)]
-        out += [row for row in rows if row[1] not in ("fixed", "forward", "backward")]
-        out += [row for row in reversed(rows) if row[1] == "backward"]
-        out += [row for row in rows if row[1] == "forward"]
+        rows = [(begin + g, direction) for g, direction in enumerate(wire.directions)]
+        out += [row for row in rows if row[1].kind not in ("forward", "backward")]
+        out += [row for row in reversed(rows) if row[1].kind == "backward"]
+        out += [row for row in rows if row[1].kind == "forward"]
     return out

@@ -79,7 +79,7 @@ class BlockStage:
                 found = weyl.decompose(u)
                 angles = found.angles[..., : kind.n_events]
                 turns = np.concatenate([found.right, found.left], axis=-2)
-            rows = np.concatenate([angles, euler(turns).reshape(*turns.shape[:-2], -1)], axis=-1)
+            rows = np.concatenate([angles, euler(turns).reshape(*turns.shape[:-2], 3 * turns.shape[-2])], axis=-1)
             out[starts[:, None] + np.arange(kind.n_angles)] = np.moveaxis(rows, -1, 1)
         return out
 

@@ -16,9 +16,7 @@ from qcaan.circuits.gates import ComplexArray, FloatArray
 from qcaan.circuits.kernels import cos_sin
 
 IntArray = NDArray[np.int64]
-FIXED, OUT, IN, FORWARD, BACKWARD = range(5)
-UNREAD = 3
-"""In place of a gap's number of pulses: nothing reads this qubit, so nothing is done."""
+ALONG, OUT, IN, FORWARD, BACKWARD = range(5)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _inner = cast(Callable[[_Function], _Function], njit(nogil=True, error_model="numpy", inline="always"))
@@ -30,7 +28,7 @@ class Tape(NamedTuple):
     """A network and its wires as arrays. Gaps are numbered wire by wire; a group is numbered like the gap before it.
 
     Affine angles: `affine_constant` (n,), and from `affine_start` (n + 1,) the `affine_index` and `affine_factor` of
-    their terms; first the events', then the rotations'. Locals: a constant (`first`), then from `rotation_start` on
+    their terms; first the events', then the rotations', then the directions'. Locals: a constant (`first`), then from `rotation_start` on
     rotations about Z, each followed by a constant (`later`). Directions are in an order in which each depends only on
     those before it.
     """
@@ -47,6 +45,7 @@ class Tape(NamedTuple):
     direction_at: IntArray
     direction_kind: IntArray
     direction_perpendicular: IntArray
+    direction_base: ComplexArray
     wire_start: IntArray
     cost: IntArray
     pulse_at: IntArray  # where the gap's pulses begin in the output
@@ -85,7 +84,8 @@ def run(tape: Tape, theta: FloatArray, angles: FloatArray, flips: NDArray[np.uin
     n_events, n_gaps = len(tape.event_at), len(tape.cost)
     event = np.empty(n_events)
     n_rotations = len(tape.later)
-    half, cos, sin = np.empty(n_rotations), np.empty(n_rotations), np.empty(n_rotations)
+    n_angles = n_rotations + len(tape.direction_at)
+    half, cos, sin = np.empty(n_angles), np.empty(n_angles), np.empty(n_angles)
     odd = np.empty(n_gaps, dtype=np.uint8)
     a_of, b_of = np.empty(n_gaps, dtype=np.complex128), np.empty(n_gaps, dtype=np.complex128)
     direction = np.ones(n_gaps, dtype=np.complex128)
@@ -102,7 +102,7 @@ def run(tape: Tape, theta: FloatArray, angles: FloatArray, flips: NDArray[np.uin
                 odd[tape.event_groups[i, 0] + 1] ^= 1
                 odd[tape.event_groups[i, 1] + 1] ^= 1
         # Gaps: their unitaries.
-        for r in range(n_rotations):
+        for r in range(n_angles):
             half[r] = 0.5 * _affine(tape, x, n_events + r)
         cos_sin(half, cos, sin)
         for gap in range(n_gaps):
@@ -120,7 +120,10 @@ def run(tape: Tape, theta: FloatArray, angles: FloatArray, flips: NDArray[np.uin
             at, kind = tape.direction_at[i], tape.direction_kind[i]
             gap = at + 1 if kind in (IN, BACKWARD) else at
             a, b = a_of[gap], b_of[gap]
-            if kind == OUT:
+            if kind == ALONG:
+                root = complex(cos[n_rotations + i], sin[n_rotations + i])
+                w = tape.direction_base[i] * root * root
+            elif kind == OUT:
                 w = a.conjugate() * b
             elif kind == IN:
                 w = -a * b
@@ -150,7 +153,7 @@ def run(tape: Tape, theta: FloatArray, angles: FloatArray, flips: NDArray[np.uin
                 at = tape.pulse_at[gap]
                 if cost == 0 and gap + 1 == end:
                     flips[row, wire] = abs(b) > abs(a)
-                elif cost != UNREAD:
+                else:
                     arg_a = math.atan2(a.imag, a.real)
                     if cost == 0:
                         turned -= 2 * arg_a
