@@ -9,13 +9,10 @@ device that is offline) stops new ones from being sent.
 """
 
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-
-import numpy as np
 
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import (
@@ -24,37 +21,27 @@ from qcaan.errors import (
     CredentialsError,
     DetachedError,
     IntegrityError,
-    JobFailedError,
     QcaanError,
+    TargetError,
     TransientError,
     UnavailableError,
     UnknownFateError,
     UnknownJobError,
 )
+from qcaan.execution.attempts import next_attempt
 from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator
 from qcaan.execution.counts import Counts, Failed, pack
 from qcaan.execution.exchange import Exchange
-from qcaan.execution.planner import price_usd
+from qcaan.execution.journal_log import about, log_step
+from qcaan.execution.locks import Held
+from qcaan.execution.planner import price_usd, violations
 from qcaan.execution.policy import Clock, Patience
-from qcaan.execution.records import FINISHED, OPEN, Call, Draft, Submission
+from qcaan.execution.progress import Progress
+from qcaan.execution.records import Call, Submission
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
 
-log = logging.getLogger("qcaan.execution")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a call stands, for a progress line."""
-
-    n_submissions: int
-    done: int
-    running: int
-    queued: int
-    queue_position: int | None
-    shots: int
-    usd: float
-    cap_usd: float | None
+__all__ = ["Courier", "Progress", "checked"]
 
 
 @dataclass
@@ -67,10 +54,12 @@ class _Flight:
     interval: float
     state: JobState = field(default_factory=lambda: JobState(JobStatus.QUEUED))
     unknown_since: float | None = None
+    again: int = 0
+    """Times that it was sent again, with the same key, to a simulator that had forgotten it."""
 
 
 class Courier:
-    """Drives the submissions of one call. The caller holds the call's lock."""
+    """Drives the submissions of one call. The caller holds the call's lock, and `held` says whether it still does."""
 
     def __init__(
         self,
@@ -79,10 +68,11 @@ class Courier:
         terms: Terms,
         patience: Patience,
         clock: Clock,
+        held: Held,
         refresh: Callable[[], Backend] | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._device = Exchange(backend, patience, clock, refresh)
+        self._device = Exchange(backend, patience, clock, held, refresh)
         self.counts: dict[int, list[Counts | Failed]] = {}
         self._store = store
         self._terms = terms
@@ -115,6 +105,7 @@ class Courier:
         waiting = deque(s for s in mine if s.state in ("planned", "sending"))
         flights: dict[int, _Flight] = {}
         started = self._clock.now()
+        self._afford([s for s in waiting if s.id not in batches])
         for s in mine:
             if s.state == "replied":
                 self._settle(s, partial(self._read_stored, s), waiting)
@@ -136,7 +127,8 @@ class Courier:
             self._tell(flights, waiting)
             if flights and not due:
                 if now - started > self._patience.wait_s:
-                    self._detach(flights)
+                    self._errors.append(self._detached(flights))
+                    break
                 self._clock.sleep(max(0.0, min(f.due for f in flights.values()) - now))
         if self._errors:
             self._raise()
@@ -150,32 +142,58 @@ class Courier:
         """Take a step of one submission; its error is kept for the end, a new attempt joins the queue."""
         try:
             again = step()
-        except DetachedError:
-            raise
-        except (BackendError, UnknownFateError, BudgetError) as error:
+        except (BackendError, UnknownFateError, BudgetError, DetachedError) as error:
             error.add_note(self._about(submission))
-            log.warning("%s: %s", self._about(submission), error)
+            self._log("error", submission, level=logging.WARNING, more=f"{type(error).__name__}: {error}")
             self._errors.append(error)
-            self._halted |= isinstance(error, CredentialsError | UnavailableError)
+            self._halted |= isinstance(error, CredentialsError | UnavailableError | DetachedError)
         else:
             if again is not None:
                 waiting.append(again)
 
-    def _send(self, s: Submission, flights: dict[int, _Flight]) -> Submission | None:
-        dedupe = self._device.dedupe
-        job_id = self._device.adopt(s) if s.state == "sending" else None
-        if job_id is None:
-            if dedupe != "key":
+    def _afford(self, resumed: Sequence[Submission]) -> None:
+        """What was planned under a higher cap is not sent under a lower one."""
+        if not any(s.usd_high > 0 for s in resumed):
+            return
+        try:
+            self._store.reserve(self._terms.budget, self._terms.cap_usd)
+        except BudgetError as error:
+            self._errors.append(error)
+            self._halted = True
+
+    def _send(self, s: Submission, flights: dict[int, _Flight], again: int = 0) -> Submission | None:
+        job_id = None
+        if s.state == "sending":
+            job_id = self._device.adopt(s)
+        elif s.state == "planned":
+            s = self._current(s)
+            if not self._device.forgetful:
                 self._store.sending(s.id)
+                self._log("sending", s)
+        if job_id is None:
             job_id = self._device.submit(s, self._batch(s), partial(self._unsent, s))
-        if not (dedupe == "key" and job_id == s.key):  # else the journal has the id since the plan was made
+        if not (self._device.forgetful and job_id == s.key):  # else the journal has the id since the plan was made
             self._record_job(s, job_id)
+        self._log("sent", s, job_id=job_id)
         flights[s.id] = self._flight(s, job_id)
+        flights[s.id].again = again
         return None
 
+    def _current(self, s: Submission) -> Submission:
+        """A submission that was never sent, for the device and the budget as they are now."""
+        target, terms = self.backend.target, self._terms
+        if s.target == target.digest and s.budget == terms.budget:
+            return s
+        if wrong := violations([circuit.program for circuit in self._batch(s)], s.shots, target):
+            raise TargetError(target.name, [*wrong, "the device changed since this was planned: release it and resume"])
+        usd_high = price_usd(target, s.shots, s.n_circuits)
+        self._store.retarget(s, target, usd_high, terms.budget, terms.cap_usd)
+        return self._changed(replace(s, target=target.digest, usd_high=usd_high, budget=terms.budget))
+
     def _unsent(self, s: Submission) -> None:
-        if self._device.dedupe != "key":
+        if not self._device.forgetful:
             self._store.unsent(s.id)
+            self._log("unsent", s)
 
     def _record_job(self, s: Submission, job_id: str) -> None:
         try:
@@ -183,6 +201,12 @@ class Courier:
         except QcaanError as error:
             error.add_note(f"the device accepted submission {s.key} as job {job_id}")
             raise
+
+    def _send_again(self, flight: _Flight, flights: dict[int, _Flight]) -> None:
+        """To a simulator that has forgotten the job: the same key gives the same shots."""
+        if flight.again >= self._patience.attempts:
+            raise UnknownJobError(f"{self.backend.target.device} forgets job {flight.job_id} again and again")
+        self._send(flight.submission, flights, flight.again + 1)
 
     def _visit(self, flight: _Flight, flights: dict[int, _Flight]) -> Submission | None:
         """Poll a job that is due; bring home what is done."""
@@ -198,7 +222,7 @@ class Courier:
         except UnknownJobError:
             if self._device.forgetful:
                 del flights[s.id]
-                self._send(s, flights)
+                self._send_again(flight, flights)
                 return None
             flight.unknown_since = flight.unknown_since if flight.unknown_since is not None else now
             if now - flight.unknown_since < self._patience.late_s:
@@ -213,11 +237,12 @@ class Courier:
         del flights[s.id]
         if flight.state.status is JobStatus.DONE:
             return self._collect(flight, flights)
-        failed = flight.state.status is JobStatus.FAILED
-        self._store.over(s.id, "failed" if failed else "cancelled", flight.state.reason, 0.0 if failed else s.usd_high)
-        return self._try_again(
-            self._changed(replace(s, state="failed" if failed else "cancelled", reason=flight.state.reason))
-        )
+        # A failed job is not charged; one that was cancelled while it ran may be: its high estimate stays.
+        state, usd = ("failed", 0.0) if flight.state.status is JobStatus.FAILED else ("cancelled", s.usd_high)
+        self._store.over(s.id, state, flight.state.reason, usd)
+        over = self._changed(replace(s, state=state, reason=flight.state.reason, usd=usd, job_id=flight.job_id))
+        self._log(state, over, more=over.reason)
+        return self._try_again(over)
 
     def _collect(self, flight: _Flight, flights: dict[int, _Flight]) -> Submission | None:
         s = flight.submission
@@ -226,9 +251,10 @@ class Courier:
         except UnknownJobError:
             if not self._device.forgetful:
                 raise
-            self._send(s, flights)
+            self._send_again(flight, flights)
             return None
         self._store.replied(s.id, flight.job_id, reply)
+        self._log("replied", s, job_id=flight.job_id)
         return self._read(s, reply, flight.job_id)
 
     def _read_stored(self, s: Submission) -> Submission | None:
@@ -241,7 +267,7 @@ class Courier:
         """Decode a reply that is in the store, and end the submission."""
         batch = self._batch(s)
         try:
-            items = _checked(self.backend.decode(reply, batch), batch, s.shots)
+            items = checked(self.backend.decode(reply, batch), batch, s.shots)
         except IntegrityError:
             # A transfer that was cut short looks like this too: another copy may be whole.
             try:
@@ -252,41 +278,26 @@ class Courier:
                 raise
             self._store.replied(s.id, job_id, again)
             reply = again
-            items = _checked(self.backend.decode(reply, batch), batch, s.shots)
+            items = checked(self.backend.decode(reply, batch), batch, s.shots)
         failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
         packs_itself = getattr(self.backend.decode, "__func__", None) is Simulator.decode
-        usd = price_usd(self.backend.target, s.shots, len(items) - len(failures)) if len(failures) < len(items) else 0.0
+        target = self.backend.target
+        price = target if s.target == target.digest else self._store.target(s.target)
+        usd = price_usd(price, s.shots, len(items) - len(failures))
         self._store.decoded(s.id, None if packs_itself else pack(items), failures, usd)
         self.counts[s.id] = items
         changed = self._changed(
             replace(s, state="partial" if failures else "done", failures=failures, usd=usd, job_id=job_id)
         )
+        self._log(changed.state, changed)
         return self._try_again(changed) if failures else None
 
     def _try_again(self, s: Submission) -> Submission | None:
         """A new attempt for the circuits that the provider failed, with a new key and new money."""
         if any(o.position == s.position and o.attempt == s.attempt + 1 for o in self._known.values()):
             return None
-        if s.state == "cancelled":
-            raise JobFailedError(f"job {s.job_id or s.key} was cancelled; release the submission to run it again")
-        places = np.array(sorted(s.failures) if s.state == "partial" else range(s.n_circuits), np.int64)
-        reasons = [s.failures.get(int(p), s.reason) for p in places]
-        items, flips = (column[places] for column in s.where)
-        before = self._failed_before(s)
-        stuck = [(int(item), why) in before for item, why in zip(items, reasons, strict=True)]
-        if s.attempt + 1 >= self._patience.attempts or any(stuck):
-            why = "twice for the same reason" if any(stuck) else f"{s.attempt + 1} times"
-            raise JobFailedError(f"job {s.job_id or s.key} failed {why}: {'; '.join(sorted(set(reasons)))}")
-        batch = self._batch(s)
-        draft = Draft(
-            position=s.position,
-            attempt=s.attempt + 1,
-            key=self._terms.key(s.position, s.attempt + 1),
-            circuits=[batch[int(p)] for p in places],
-            items=items,
-            flips=flips,
-            shots=s.shots,
-            usd_high=price_usd(self.backend.target, s.shots, len(places)),
+        draft = next_attempt(
+            s, self._known.values(), self._batch(s), self.backend.target, self._terms, self._patience.attempts
         )
         terms = self._terms
         planned = self._store.plan(
@@ -300,20 +311,8 @@ class Courier:
         made = planned.submissions[-1]
         self._known[made.id] = made
         self._batches[made.id] = draft.circuits
-        log.info("%s: attempt %d of submission %d", self._about(made), made.attempt + 1, made.position)
+        self._log("planned", made, more=f"attempt {made.attempt + 1}")
         return made
-
-    def _failed_before(self, s: Submission) -> set[tuple[int, str]]:
-        """(item, reason) of what failed in the attempt before this one."""
-        rows = self._known.values()
-        before = next((o for o in rows if (o.position, o.attempt) == (s.position, s.attempt - 1)), None)
-        if before is None:
-            return set()
-        items = before.where[0].tolist()
-        whole = before.state == "failed"
-        return {
-            (items[p], before.failures.get(p, before.reason)) for p in (range(len(items)) if whole else before.failures)
-        }
 
     # Bookkeeping
 
@@ -335,45 +334,41 @@ class Courier:
     def _now(self) -> Call:
         return replace(self._call, submissions=sorted(self._known.values(), key=lambda s: (s.position, s.attempt)))
 
-    def _detach(self, flights: dict[int, _Flight]) -> None:
+    def _detached(self, flights: dict[int, _Flight]) -> DetachedError:
         job_ids = [flight.job_id for flight in flights.values()]
-        raise DetachedError(
+        return DetachedError(
             f"{len(job_ids)} job(s) are still queued or running at {self.backend.target.device} after "
             f"{self._patience.wait_s:g} s; nothing is lost, resume later",
             job_ids,
         )
 
     def _about(self, s: Submission) -> str:
-        return f"run '{self._call.run}', '{self._call.tag}', submission {s.key}, job {s.job_id or 'unknown'}"
+        return about(self._call.run, self._call.tag, s)
+
+    def _log(
+        self, step: str, s: Submission, *, level: int = logging.INFO, job_id: str | None = None, more: str = ""
+    ) -> None:
+        log_step(step, self._call.run, self._call.tag, s, level=level, job_id=job_id, more=more)
 
     def _raise(self) -> None:
-        first, *others = self._errors
+        """Raise the first error that is more than a time-out, with the others as notes."""
+        first, *others = sorted(self._errors, key=lambda error: isinstance(error, DetachedError))
         for other in others:
             first.add_note(f"also: {type(other).__name__}: {other}")
         raise first
 
     def _tell(self, flights: dict[int, _Flight], waiting: deque[Submission]) -> None:
-        if self._report is None:
-            return
-        positions = [f.state.queue_position for f in flights.values() if f.state.queue_position is not None]
-        running = sum(f.state.status is JobStatus.RUNNING for f in flights.values())
-        done = [s for s in self._known.values() if s.state not in OPEN]
-        self._report(
-            Progress(
-                n_submissions=len(self._known),
-                done=len(done),
-                running=running,
-                queued=len(flights) - running + len(waiting),
-                queue_position=min(positions, default=None),
-                shots=sum(s.shots * (s.n_circuits - len(s.failures)) for s in done if s.state in FINISHED),
-                usd=sum(s.usd or 0.0 for s in done),
-                cap_usd=None if math.isinf(self._terms.cap_usd) else self._terms.cap_usd,
-            )
-        )
+        if self._report is not None:
+            states = [flight.state for flight in flights.values()]
+            self._report(Progress.of(self._known.values(), states, len(waiting), self._terms.cap_usd))
 
 
-def _checked(items: Sequence[Counts | Failed], batch: Sequence[NativeCircuit], shots: int) -> list[Counts | Failed]:
-    """The items, if they are what was asked for."""
+def checked(items: Sequence[Counts | Failed], batch: Sequence[NativeCircuit], shots: int) -> list[Counts | Failed]:
+    """The decoded items, if they are what was asked for.
+
+    Raises:
+        IntegrityError: the number of results, of qubits or of shots is another.
+    """
     if len(items) != len(batch):
         raise IntegrityError(f"the reply has {len(items)} results for {len(batch)} circuits")
     for place, (item, circuit) in enumerate(zip(items, batch, strict=True)):

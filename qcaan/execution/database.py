@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from qcaan.errors import StoreError
-from qcaan.execution.locks import call_lock
+from qcaan.execution.locks import Held, store_lock
 from qcaan.execution.schema import VERSION, facts, metadata, open_engine, store_url
 
 
@@ -50,8 +50,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The URL, without a password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """The URL, without a password, and without its query, which may hold one."""
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     @property
     def durable(self) -> bool:
@@ -68,9 +68,18 @@ class Database:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def lock(self, run: str, tag: str, wait_s: float) -> AbstractContextManager[None]:
-        """Holds a call for one process; waits up to `wait_s` for another one, then StoreError."""
-        return call_lock(self.engine, self.durable, f"{run}\n{tag}", wait_s)
+    @contextmanager
+    def lock(self, run: str, tag: str, wait_s: float) -> Iterator[Held]:
+        """Holds a call for one process; waits up to `wait_s` for another one, then StoreError.
+
+        Gives a function that raises StoreError if the lock was lost meanwhile.
+        """
+        busy = f"another process is working on '{tag}' of run '{run}'; wait for it, or stop it"
+        try:
+            with store_lock(self.engine, self.durable, f"{run}\n{tag}", busy, wait_s) as held:
+                yield held
+        except SQLAlchemyError as error:
+            raise self._translate(error) from error
 
     @property
     def identity(self) -> str:
@@ -88,7 +97,9 @@ class Database:
         with self.reading() as connection:
             found = _version(connection)
         if found is None:
-            with call_lock(self.engine, self.durable, "tables\nnew", self.busy_s), self.write() as connection:
+            busy = f"another process is making the tables of {self.name}"
+            making = store_lock(self.engine, self.durable, "tables", busy, self.busy_s)
+            with making, self.write() as connection:
                 metadata.create_all(connection)
                 rows = [{"name": "identity", "value": uuid4().hex}, {"name": "version", "value": str(VERSION)}]
                 connection.execute(self.insert_new(facts).on_conflict_do_nothing(), rows)

@@ -20,6 +20,7 @@ from qcaan.errors import (
     UnknownFateError,
 )
 from qcaan.execution.backend import Backend
+from qcaan.execution.locks import Held
 from qcaan.execution.policy import Clock, Patience, rates_of, retry
 from qcaan.execution.records import Submission
 
@@ -27,12 +28,18 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """Asks one device. `backend` is replaced when credentials are renewed by `refresh`."""
+    """Asks one device. `backend` is replaced when credentials are renewed by `refresh`; `held` guards every submit."""
 
     def __init__(
-        self, backend: Backend, patience: Patience, clock: Clock, refresh: Callable[[], Backend] | None = None
+        self,
+        backend: Backend,
+        patience: Patience,
+        clock: Clock,
+        held: Held,
+        refresh: Callable[[], Backend] | None = None,
     ) -> None:
         self.backend = backend
+        self._held = held
         self._patience = patience
         self._clock = clock
         self._refresh = refresh
@@ -47,8 +54,8 @@ class Exchange:
 
     @property
     def forgetful(self) -> bool:
-        """A job that this device does not know is gone for good, and the same key may be sent again."""
-        return self.backend.target.kind != "qpu" and self.dedupe == "key"
+        """A job that this device does not know is gone for good, and the same key may be sent again, at no cost."""
+        return self.backend.target.kind == "simulator" and self.dedupe == "key"
 
     def ask(self, question: Callable[[Backend], T]) -> T:
         """One call to the device, within the account's rate; expired credentials are renewed once."""
@@ -59,7 +66,11 @@ class Exchange:
         except CredentialsError:
             if self._refresh is None:
                 raise
-            self.backend = self._refresh()
+            renewed = self._refresh()
+            before, after = self.backend.target, renewed.target
+            if (before.name, before.device) != (after.name, after.device):
+                raise CredentialsError(f"the renewed credentials lead to {after.device}, not {before.device}") from None
+            self.backend = renewed
             return question(self.backend)
 
     def submit(self, s: Submission, batch: Sequence[NativeCircuit], refused: Callable[[], None]) -> str:
@@ -69,7 +80,7 @@ class Exchange:
             DetachedError: the device stayed busy or unreachable.
             UnknownFateError: there was no answer, and the device cannot be asked about it.
         """
-        unsure = False
+        unsure = s.state == "sending" and self.dedupe == "key"  # an earlier process may have been heard
 
         def once() -> str:
             nonlocal unsure
@@ -77,6 +88,7 @@ class Exchange:
                 return found
             if self._rates is not None:
                 self._rates.submits.take(self._clock)
+            self._held()
             try:
                 return self.ask(lambda backend: backend.submit(batch, s.shots, s.key))
             except ThrottledError:

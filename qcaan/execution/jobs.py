@@ -7,6 +7,7 @@ except `attach`, which goes on with what a run had planned.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select
@@ -16,7 +17,8 @@ from qcaan.execution import payload
 from qcaan.execution.backend import Backend, JobStatus, Target
 from qcaan.execution.budget import Budget
 from qcaan.execution.counts import Counts, Failed, pack
-from qcaan.execution.courier import Courier, Progress
+from qcaan.execution.courier import Courier, Progress, checked
+from qcaan.execution.journal_log import log_step
 from qcaan.execution.planner import plan, price_usd
 from qcaan.execution.policy import Clock, Patience, retry
 from qcaan.execution.records import FINISHED, OPEN, Submission
@@ -56,6 +58,7 @@ class Cost:
     device: str
     n_submissions: int
     shots: int
+    """Of submissions that were replied to, as many as were asked for."""
     usd: float
     usd_reserved: float
 
@@ -166,15 +169,18 @@ def attach(
     for name, tag in store.rows(_of_run(query, run)):
         error = None
         try:
-            with store.lock(name, tag, patience.lock_s):
+            with store.lock(name, tag, patience.lock_s) as held:
                 call = store.call(name, tag)
-                assert call is not None
-                held = call.submissions[0].budget
-                budget = Budget(store.cap_usd(held), held)
+                if call is None:
+                    continue  # pruned meanwhile
+                fund = call.submissions[0].budget
+                budget = Budget(store.cap_usd(fund), fund)
                 terms = Terms.of(store, backend.target, name, tag, call.seed, budget)
-                courier = Courier(backend, store, terms, patience, clock or Clock(), refresh, report)
-                courier.deliver(call, {})
-                backend = courier.backend
+                courier = Courier(backend, store, terms, patience, clock or Clock(), held, refresh, report)
+                try:
+                    courier.deliver(call, {})
+                finally:
+                    backend = courier.backend
         except QcaanError as caught:
             error = caught
         out.append(Attached(name, tag, error))
@@ -185,7 +191,8 @@ def cancel(store: Store, backend: Backend, *, run: str | None = None, key: str |
     """Cancel open submissions of a run, or the one with this key; return them as they are now.
 
     What was not sent yet is cancelled at once; a job that ends before the provider cancels it keeps its shots, and
-    `attach` brings them home.
+    `attach` brings them home. What was interrupted while it was sent is cancelled if the device can be searched for
+    it; otherwise it stays "sending", for `attach`, `adopt` or `release`.
     """
     patience, clock = Patience(), Clock()
     chosen = [job for job in list_jobs(store, run=run, only_open=True) if key in (None, job.key)]
@@ -194,10 +201,17 @@ def cancel(store: Store, backend: Backend, *, run: str | None = None, key: str |
         raise ConfigError(f"there is no open submission with the key {key} on {backend.target.device}")
     for job in chosen:
         with _held(store, job.key) as s:
+            job_id = s.job_id
+            if s.state == "sending" and backend.target.dedupe == "search":
+                find = partial(backend.find, s.key)
+                job_id = retry(find, {TransientError: patience.download_s}, patience, clock)
+                if job_id is not None:
+                    store.sent(s.id, job_id)
             if s.state == "planned":
                 store.over(s.id, "cancelled", "cancelled before it was sent", 0.0)
-            elif s.state == "sent" and s.job_id is not None:
-                _cancel_at_device(store, backend, s, s.job_id, patience, clock)
+                log_step("cancelled", job.run, job.tag, s)
+            elif s.state in ("sending", "sent") and job_id is not None:
+                _cancel_at_device(store, backend, s, job_id, patience, clock)
     keys = {job.key for job in chosen}
     return [job for job in list_jobs(store, run=run) if job.key in keys]
 
@@ -206,16 +220,25 @@ def adopt(store: Store, key: str, job_id: str) -> None:
     """A person found the job of an interrupted submission at the provider: `attach` brings it home.
 
     Raises:
-        ConfigError: no submission with this key waits for its job.
+        ConfigError: no submission with this key waits for its job, or the job is another submission's.
     """
     with _held(store, key) as s:
+        others = store.rows(
+            select(submissions.c.key).where(submissions.c.job_id == job_id, submissions.c.device == s.device)
+        )
+        if others:
+            raise ConfigError(f"job {job_id} is the one of submission {others[0].key}; its shots cannot count twice")
         if s.state not in ("planned", "sending"):
             raise ConfigError(f"submission {key} is '{s.state}'; only one without a job can adopt job {job_id}")
         store.sent(s.id, job_id)
+        log_step("adopted", *store.name_of(s.call), s, job_id=job_id)
 
 
 def release(store: Store, key: str) -> None:
     """A person gives a submission up: when its run is resumed, what it held is planned and paid for again.
+
+    What it may have cost stays on the books: all of a job that has an id, or that the device could have been asked
+    about; nothing of one that only a person could look for.
 
     Raises:
         ConfigError: the submission is done: its shots are paid for and good.
@@ -226,8 +249,10 @@ def release(store: Store, key: str) -> None:
         if s.state == "partial":
             store.settled(s.id)
         else:
-            spent = s.usd if s.usd is not None else (s.usd_high if s.job_id else 0.0)
+            unseen = s.state == "planned" or (s.job_id is None and store.target(s.target).dedupe == "none")
+            spent = s.usd if s.usd is not None else (0.0 if unseen else s.usd_high)
             store.over(s.id, "released", s.reason or "released by hand", spent)
+        log_step("released", *store.name_of(s.call), s)
 
 
 def redecode(store: Store, backend: Backend, *, run: str | None = None) -> list[str]:
@@ -244,20 +269,20 @@ def redecode(store: Store, backend: Backend, *, run: str | None = None) -> list[
     )
     changed = []
     for (key,) in store.rows(_of_run(query, run)):
-        s = store.by_key(key)
-        reply = store.blob(s.id, "reply")
-        assert reply is not None
-        try:
-            items = backend.decode(reply, store.batch(s.id))
-        except IntegrityError as error:
-            error.add_note(f"submission {key}, job {s.job_id}")
-            raise
-        packed = pack(items)
-        if s.state == "replied" or items != store.counts(s.id):
-            failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
-            usd = price_usd(store.target(s.target), s.shots, len(items) - len(failures))
-            store.decoded(s.id, packed, failures, usd if s.usd is None else s.usd)
-            changed.append(key)
+        with _held(store, key) as s:
+            reply, batch = store.blob(s.id, "reply"), store.batch(s.id)
+            assert reply is not None, "the state replied is written with its reply"
+            try:
+                items = checked(backend.decode(reply, batch), batch, s.shots)
+            except IntegrityError as error:
+                error.add_note(f"submission {key}, job {s.job_id}")
+                raise
+            if s.state == "replied" or items != store.counts(s.id):
+                failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
+                usd = price_usd(store.target(s.target), s.shots, len(items) - len(failures))
+                store.decoded(s.id, pack(items), failures, usd if s.usd is None else s.usd)
+                log_step("decoded again", *store.name_of(s.call), s)
+                changed.append(key)
     return changed
 
 
@@ -355,6 +380,7 @@ def _cancel_at_device(
         # A job that was running may be charged for the shots that it did: the high estimate stays committed.
         usd = 0.0 if before.status is JobStatus.QUEUED else s.usd_high
         store.over(s.id, "cancelled", after.reason or "cancelled by hand", usd)
+        log_step("cancelled", *store.name_of(s.call), s, job_id=job_id)
 
 
 def _turnaround_s(store: Store, target: Target) -> float | None:
@@ -362,5 +388,5 @@ def _turnaround_s(store: Store, target: Target) -> float | None:
     query = select(submissions.c.done_at - submissions.c.sent_at).where(
         submissions.c.device == target.device, submissions.c.state.in_(FINISHED), submissions.c.sent_at.is_not(None)
     )
-    times = sorted(float(row[0]) for row in store.rows(query))
+    times = sorted(max(0.0, float(row[0])) for row in store.rows(query))  # clocks may be set back
     return times[len(times) // 2] if times else None

@@ -29,10 +29,10 @@ def plan(programs: Sequence[NativeProgram], shots: Sequence[int], target: Target
     Raises:
         TargetError: the target cannot run this; lists every violation.
     """
-    violations: list[str] = []
+    wrong: list[str] = []
     limits: dict[int, int] = {}
     for program in {id(program): program for program in programs}.values():
-        violations += _check(program, target)
+        wrong += _check(program, target)
         limits[id(program)] = _shot_limit(program, target)
     order = {key: rank for rank, key in enumerate(limits)}
     by_shots: dict[int, list[tuple[int, int]]] = {}
@@ -40,11 +40,11 @@ def plan(programs: Sequence[NativeProgram], shots: Sequence[int], target: Target
     for item, (program, wanted) in enumerate(zip(programs, shots, strict=True)):
         split = (limits[id(program)], wanted)
         if split not in splits:
-            splits[split] = _split(wanted, split[0], target, violations)
+            splits[split] = _split(wanted, split[0], target, wrong)
         for part in splits[split]:
             by_shots.setdefault(part, []).append((order[id(program)], item))
-    if violations:
-        raise TargetError(target.name, list(dict.fromkeys(violations)))
+    if wrong:
+        raise TargetError(target.name, list(dict.fromkeys(wrong)))
     parcels = []
     for part, rows in by_shots.items():
         items = np.array([item for _, item in sorted(rows)], np.int64)
@@ -53,8 +53,22 @@ def plan(programs: Sequence[NativeProgram], shots: Sequence[int], target: Target
     return parcels
 
 
+def violations(programs: Sequence[NativeProgram], shots: int, target: Target) -> list[str]:
+    """Why a submission of these circuits, planned for a target that has changed since, cannot be run on it as it is."""
+    distinct = {id(program): program for program in programs}.values()
+    wrong = [violation for program in distinct for violation in _check(program, target)]
+    most = min((_shot_limit(program, target) for program in distinct), default=target.max_shots)
+    if not target.min_shots <= shots <= most:
+        wrong.append(f"shots={shots} is not within {target.min_shots} to {most}")
+    if len(programs) > target.max_circuits:
+        wrong.append(f"{len(programs)} circuits in one submission, the device takes {target.max_circuits}")
+    return wrong
+
+
 def price_usd(target: Target, shots: int, n_circuits: int) -> float:
-    """What a submission costs when `n_circuits` of its circuits run."""
+    """What a submission costs when `n_circuits` of its circuits run; nothing if none does."""
+    if not n_circuits:
+        return 0.0
     return target.price.per_task_usd + target.price.per_shot_usd * shots * n_circuits
 
 
@@ -81,14 +95,14 @@ def _shot_limit(program: NativeProgram, target: Target) -> int:
     return min(target.max_shots, target.max_gate_shots // max(1, len(program.gates)))
 
 
-def _split(shots: int, limit: int, target: Target, violations: list[str]) -> list[int]:
+def _split(shots: int, limit: int, target: Target, wrong: list[str]) -> list[int]:
     """`shots` in as few and as equal parts as the limit allows."""
     if shots < 1 or limit < 1:
         if shots < 0:
-            violations.append(f"shots={shots} is negative")
+            wrong.append(f"shots={shots} is negative")
         return []
     n_parts = -(-shots // limit)
     least, more = divmod(shots, n_parts)
     if least < target.min_shots:
-        violations.append(f"shots={shots} cannot be run in parts of {target.min_shots} to {limit} shots")
+        wrong.append(f"shots={shots} cannot be run in parts of {target.min_shots} to {limit} shots")
     return [least + 1] * more + [least] * (n_parts - more)

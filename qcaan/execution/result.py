@@ -15,12 +15,30 @@ from qcaan.execution.records import Call, Submission
 from qcaan.execution.store import Store
 
 
+@dataclass(frozen=True)
+class Part:
+    """Counts as a device read them, and where they are: in a submission, at a place of its batch.
+
+    `flips`: the readout flips as a binary number, qubit 0 the most significant bit.
+    """
+
+    submission: Submission
+    place: int
+    flips: int
+    read: Counts
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """The shots of one circuit with one theta. Bits are those of the circuit's `measured` qubits, in that order."""
 
-    data: Counts
+    measured: tuple[int, ...]
     origin: "Origin" = field(repr=False)
+
+    @cached_property
+    def data(self) -> Counts:
+        """What the measured qubits truly read, all parts together; made when it is first asked for."""
+        return merged([logical(part.read, part.flips, self.measured) for part in self.origin.parts])
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -30,7 +48,7 @@ class Result:
     @property
     def shots(self) -> int:
         """Number of shots."""
-        return self.data.shots
+        return sum(part.submission.shots for part in self.origin.parts)
 
     @cached_property
     def probabilities(self) -> FloatArray:
@@ -44,7 +62,7 @@ class Result:
     @property
     def provenance(self) -> dict[str, Any]:
         """Run, tag, item, and for each part: device, target digest, native circuit digest, key, job id, versions."""
-        return self.origin.describe(self.data)
+        return self.origin.describe()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +72,12 @@ class Origin:
     store: Store
     call: Call
     item: int
-    parts: Sequence[tuple[Submission, int]]
+    parts: Sequence[Part]
     replayed: bool
 
-    def describe(self, data: Counts) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """As JSON-ready values."""
+        places = [(part.submission, part.place) for part in self.parts]
         submissions = [
             {
                 "key": s.key,
@@ -73,7 +92,7 @@ class Origin:
                 "usd": s.usd,
                 "versions": json.loads(s.versions or "{}"),
             }
-            for s, place in self.parts
+            for s, place in places
         ]
         return {
             "run": self.call.run,
@@ -83,9 +102,9 @@ class Origin:
             "device": submissions[0]["device"],
             "target": submissions[0]["target"],
             "seed": self.call.seed,
-            "shots": data.shots,
+            "shots": sum(s.shots for s, _ in places),
             "replayed": self.replayed,
-            "reconstructed": data.reconstructed,
+            "reconstructed": any(part.read.reconstructed for part in self.parts),
             "submissions": submissions,
         }
 

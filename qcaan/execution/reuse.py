@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import exists, insert, select
 
 from qcaan.circuits.native import NativeCircuit
+from qcaan.errors import ConfigError
 from qcaan.execution.backend import Target
 from qcaan.execution.counts import IntArray
 from qcaan.execution.records import FINISHED, Reuse
@@ -20,6 +21,19 @@ def shot_key(circuit: NativeCircuit, target: Target) -> bytes:
     """SHA-256 of what makes shots exchangeable: circuit, device, calibration, mitigation, encoding."""
     facts = (circuit.digest, target.name, target.device, target.calibration, target.mitigation, str(target.encoder))
     return hashlib.sha256("\n".join(facts).encode()).digest()
+
+
+def check_reusable(target: Target) -> None:
+    """Raise unless shots of this device may serve again.
+
+    Raises:
+        ConfigError: a device that drifts, and does not say under which calibration it runs.
+    """
+    if target.kind != "simulator" and not target.calibration:
+        raise ConfigError(
+            f"store.policy is 'reuse', but backend '{target.name}' does not tell its calibration, so that recorded "
+            "shots cannot be known to be those of today; use fresh"
+        )
 
 
 def find_reusable(

@@ -29,13 +29,14 @@ from qcaan.execution.backend import Backend, Simulator, Target
 from qcaan.execution.budget import Budget
 from qcaan.execution.counts import Counts, Failed, IntArray
 from qcaan.execution.courier import Courier, Progress
-from qcaan.execution.planner import plan, price_usd
+from qcaan.execution.journal_log import log_step
+from qcaan.execution.planner import plan, price_usd, violations
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.records import FINISHED, OPEN, Call, Draft, Reuse, Submission
 from qcaan.execution.registry import open_backend
 from qcaan.execution.request import Ask, Compiler, Request
-from qcaan.execution.result import Origin, Result, logical, logical_probabilities, merged
-from qcaan.execution.reuse import find_reusable
+from qcaan.execution.result import Origin, Part, Result, logical_probabilities
+from qcaan.execution.reuse import check_reusable, find_reusable
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
 
@@ -72,6 +73,8 @@ class Runner:
             raise ConfigError(f"store.policy is '{policy}'; use fresh, replay or reuse")
         if policy != "replay":
             _check_backend(backend, store, budget)
+        if policy == "reuse" and backend is not None:
+            check_reusable(backend.target)
         self.backend = backend
         self.store = store
         self.run_name = run
@@ -108,14 +111,23 @@ class Runner:
         if self.policy == "replay":
             raise ReplayMissError(f"run '{self.run_name}' has no complete record of '{tag}' in {self.store.name}")
         assert self.backend is not None
-        with self.store.lock(self.run_name, tag, self._patience.lock_s):
+        with self.store.lock(self.run_name, tag, self._patience.lock_s) as held:
             call = self._recorded(tag, digest)  # another process may have finished it meanwhile
             call, batches = self._plan(call, asks, needed, tag, digest)
             courier = Courier(
-                self.backend, self.store, self._terms(tag), self._patience, self._clock, self._refresh, self._report
+                self.backend,
+                self.store,
+                self._terms(tag),
+                self._patience,
+                self._clock,
+                held,
+                self._refresh,
+                self._report,
             )
-            call = courier.deliver(call, batches)
-            self.backend = courier.backend
+            try:
+                call = courier.deliver(call, batches)
+            finally:
+                self.backend = courier.backend
         results = self._assemble(call, asks, needed, courier.counts, replayed=False)
         if results is None:
             raise StoreError(f"'{tag}' of run '{self.run_name}' is not complete after all its submissions are over")
@@ -168,8 +180,9 @@ class Runner:
         target = self.backend.target
         missing = needed.copy()
         if call is not None:
-            call = self._leave_other_devices(call, target)
-            missing -= _covered(call, self.store.reuses(call.id), self.store, target, len(needed))
+            call = self._leave_behind(call, target)
+            covered = _covered(call, self.store.reuses(call.id), self.store, target, len(needed))
+            missing = np.maximum(missing - covered, 0)
             if not missing.any():
                 return call, {}
         compiled = [self._compiler.compile(ask, target) for ask in asks]
@@ -206,25 +219,37 @@ class Runner:
             versions=terms.versions,
         )
         new = made.submissions[len(made.submissions) - len(drafts) :]
+        for s in new:
+            log_step("planned", self.run_name, tag, s)
         return made, {s.id: draft.circuits for s, draft in zip(new, drafts, strict=True)}
 
-    def _leave_other_devices(self, call: Call, target: Target) -> Call:
-        """A run may move to another device; what was paid for there must be brought home or given up first."""
-        elsewhere = [
-            s for s in call.submissions if s.state in OPEN and (s.backend, s.device) != (target.name, target.device)
-        ]
-        if paid := [s for s in elsewhere if s.usd_high > 0]:
+    def _leave_behind(self, call: Call, target: Target) -> Call:
+        """Give up what was planned for another device, or for this one when it was another, and was never sent.
+
+        What may have been sent to another device and costs money must be brought home or given up by a person.
+        """
+        behind = [s for s in call.submissions if s.state in OPEN and not self._is_for(s, target)]
+        if paid := [s for s in behind if s.usd_high > 0 and s.state != "planned"]:
             raise StoreError(
                 f"'{call.tag}' of run '{call.run}' has {len(paid)} submission(s) at {paid[0].device} that are not "
                 "over; resume on that device, or cancel or release them"
             )
-        for s in elsewhere:
+        for s in behind:
             self.store.over(s.id, "released", f"the run moved to {target.device}", 0.0)
-        if not elsewhere:
+            log_step("released", call.run, call.tag, s)
+        if not behind:
             return call
         moved = self.store.call(call.run, call.tag)
         assert moved is not None
         return moved
+
+    def _is_for(self, s: Submission, target: Target) -> bool:
+        """Whether an open submission is at this device, or can be sent to it as it was planned."""
+        if (s.backend, s.device) != (target.name, target.device):
+            return False
+        if s.state != "planned" or s.target == target.digest:
+            return True
+        return not violations([circuit.program for circuit in self.store.batch(s.id)], s.shots, target)
 
     def _terms(self, tag: str) -> Terms:
         assert self.backend is not None
@@ -243,34 +268,32 @@ class Runner:
         replayed: bool,
     ) -> list[list[Result]] | None:
         """The results, if every circuit has all its shots."""
-        measured = [ask.circuit.measured for ask in asks for _ in ask.theta]
-        counts: list[list[Counts]] = [[] for _ in needed]
-        parts: list[list[tuple[Submission, int]]] = [[] for _ in needed]
+        found: list[list[Part]] = [[] for _ in needed]
+        missing = needed.tolist()
         for s in call.submissions:
             if s.state not in FINISHED:
                 continue
-            found = at_hand.get(s.id) or self.store.counts(s.id)
             items, flips = s.where
-            for place, (item, flip, got) in enumerate(zip(items.tolist(), flips.tolist(), found, strict=True)):
-                if isinstance(got, Counts):
-                    counts[item].append(logical(got, flip, measured[item]))
-                    parts[item].append((s, place))
-        if _short(parts, needed):
+            read = at_hand.get(s.id) or self.store.counts(s.id)
+            for place, (item, flip, counts) in enumerate(zip(items.tolist(), flips.tolist(), read, strict=True)):
+                # A decoder that was corrected may find shots where an attempt that was made since has found them too.
+                if isinstance(counts, Counts) and s.shots <= missing[item]:
+                    missing[item] -= s.shots
+                    found[item].append(Part(s, place, flip, counts))
+        if any(missing):
             for r in self.store.reuses(call.id):
-                got = self.store.counts(r.submission)[r.place]
-                assert isinstance(got, Counts)
-                counts[r.item].append(logical(got, r.flips, measured[r.item]))
-                parts[r.item].append((self.store.submission(r.submission), r.place))
-            if _short(parts, needed):
+                got, s = self.store.counts(r.submission)[r.place], self.store.submission(r.submission)
+                if isinstance(got, Counts) and s.shots <= missing[r.item]:
+                    missing[r.item] -= s.shots
+                    found[r.item].append(Part(s, r.place, r.flips, got))
+            if any(missing):
                 return None
         results: list[list[Result]] = []
-        item = 0
+        numbered = enumerate(found)
         for ask in asks:
-            results.append([])
-            for _ in ask.theta:
-                origin = Origin(self.store, call, item, parts[item], replayed)
-                results[-1].append(Result(merged(counts[item]), origin))
-                item += 1
+            measured = ask.circuit.measured
+            origins = [Origin(self.store, call, *next(numbered), replayed) for _ in ask.theta]
+            results.append([Result(measured, origin) for origin in origins])
         return results
 
 
@@ -289,7 +312,7 @@ def run(
 
     `basis` is one basis for all circuits, or a list of one a circuit. `theta` is one float64 (n_params,) a circuit, or
     one vector for all of them; circuits without parameters need none. Without a store, the shots end with the results.
-    With one, the same call with the same seed gives the recorded shots; another seed gives new ones.
+    With one, the same call on the same device with the same seed gives the recorded shots; another seed gives new ones.
 
     Raises:
         CircuitError, ConfigError, TargetError: the input cannot be run; nothing was sent.
@@ -307,7 +330,9 @@ def run(
     ]
     device = open_backend(backend) if isinstance(backend, str) else backend
     held = store if isinstance(store, Store) else Store.open(store)
-    runner = Runner(device, store=held, run=f"run seed {seed}", seed=seed, budget=budget)
+    # Shots that one device gave must not pass for another's.
+    name = f"run on {device.target.name}, {device.target.device}, seed {seed}"
+    runner = Runner(device, store=held, run=name, seed=seed, budget=budget)
     if wrong := next((r for r in requests if np.ndim(r.theta) > 1), None):
         raise CircuitError(f"theta has shape {np.shape(wrong.theta)}; give one vector a circuit, or use a Runner")
     return [results[0] for results in runner.run(requests, tag=runner.tag_of(requests))]
@@ -341,10 +366,6 @@ def _digest(asks: Sequence[Ask]) -> str:
 
 def _shots_needed(asks: Sequence[Ask]) -> IntArray:
     return np.array([ask.shots for ask in asks for _ in ask.theta], np.int64)
-
-
-def _short(parts: Sequence[Sequence[tuple[Submission, int]]], needed: IntArray) -> bool:
-    return any(sum(s.shots for s, _ in many) != shots for many, shots in zip(parts, needed.tolist(), strict=True))
 
 
 def _covered(call: Call, reuses: Sequence[Reuse], store: Store, target: Target, n_items: int) -> IntArray:

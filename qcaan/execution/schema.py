@@ -9,10 +9,12 @@ four times. Why not `WITHOUT ROWID`: it triples the space. Why SQLite with WAL a
 the disk when it returns, several processes may read and write, and there is nothing to install.
 """
 
+import os
 from pathlib import Path
 
 from sqlalchemy import (
     URL,
+    BigInteger,
     Column,
     Engine,
     Float,
@@ -37,6 +39,13 @@ from qcaan.errors import ConfigError
 
 VERSION = 1
 """Raised when the tables change."""
+
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
 
 metadata = MetaData()
 
@@ -109,7 +118,7 @@ reused = Table(
     Column("place", Integer, primary_key=True),
     Column("call", ForeignKey("calls.id"), nullable=False, index=True),
     Column("item", Integer, nullable=False),
-    Column("flips", Integer, nullable=False),
+    Column("flips", BigInteger, nullable=False),
 )
 
 pool = Table(
@@ -125,22 +134,42 @@ pool = Table(
 def store_url(where: str | Path | None) -> URL:
     """The database's URL: a path is a SQLite file, None and ":memory:" are a store that ends with the process.
 
+    "env:NAME" stands for what the environment variable NAME holds, so that no password needs to be written down.
+
     Raises:
-        ConfigError: neither a path nor a URL of SQLite or PostgreSQL.
+        ConfigError: neither a path nor a URL of SQLite or PostgreSQL, or no such variable.
     """
     if where is None or str(where) == ":memory:":
         return URL.create("sqlite")
+    if not isinstance(where, Path) and where.startswith("env:"):
+        name = where.removeprefix("env:")
+        if name not in os.environ:
+            raise ConfigError(f"store: the environment has no variable {name}")
+        where = os.environ[name]
     if isinstance(where, Path) or "://" not in where:
-        return URL.create("sqlite", database=str(where))
+        return _file_url(str(where))
     try:
         url = make_url(where)
-    except ArgumentError as error:
-        raise ConfigError("store: this is neither a path nor a database URL") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
+    except (ArgumentError, ValueError):
+        # Not even the cause is told: it may quote a part of a password.
+        raise ConfigError("store: this is neither a path nor a database URL") from None
+    if url.drivername not in _DRIVERS:
         raise ConfigError(f"store: '{url.drivername}' is not supported; use a path, sqlite:/// or postgresql://")
+    if "@" in (url.host or ""):
+        raise ConfigError("store: write an @ in the URL's password as %40")
+    url = url.set(drivername=_DRIVERS[url.drivername])
+    if url.drivername == "sqlite":
+        if url.query:
+            raise ConfigError(f"store: sqlite:///{url.database} takes no options; leave out what follows the '?'")
+        return _file_url(url.database)
     return url
+
+
+def _file_url(path: str | None) -> URL:
+    """Of a file, absolute: a process that changes its folder still means the same store."""
+    if path in (None, "", ":memory:"):
+        return URL.create("sqlite")
+    return URL.create("sqlite", database=str(Path(path).absolute()))
 
 
 def open_engine(url: URL, busy_s: float) -> Engine:
@@ -151,10 +180,13 @@ def open_engine(url: URL, busy_s: float) -> Engine:
     """
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True, connect_args={"client_encoding": "utf8"})
+            return create_engine(
+                url, pool_pre_ping=True, hide_parameters=True, connect_args={"client_encoding": "utf8"}
+            )
         memory = url.database in (None, "", ":memory:")
         options = {"poolclass": StaticPool} if memory else {}
-        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": busy_s}, **options)
+        arguments = {"check_same_thread": False, "timeout": busy_s}
+        engine = create_engine(url, hide_parameters=True, connect_args=arguments, **options)
     except ImportError as error:
         raise ConfigError(f"store: {error}; pip install 'qcaan[postgres]'") from error
 

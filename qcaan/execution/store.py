@@ -5,8 +5,11 @@ Each verb below is one transaction: when it returns, its step is on the disk. Th
     plan -> sending -> sent (job id) -> replied (raw reply) -> decoded (counts)      or failed / cancelled / released
 
 `plan` writes all submissions of a call at once, with the budget's reservation, so a call is planned completely or not
-at all, and a resumed run continues the plan that it finds instead of making another one. `sending` is written only for
-devices that cannot recognise a key: it tells a submission that may have reached the device from one that never left.
+at all, and a resumed run continues the plan that it finds instead of making another one. `sending` tells a submission
+that may have reached the device from one that never left; only for simulators, which cost nothing, it is not written.
+
+Why each verb names the states that it may follow: if a process lost its lock and another one took over, its next step
+finds the submission elsewhere than it left it, and stops instead of sending it a second time.
 
 Why a lock beside the database: two processes that resume the same call must not both send it. The operating system (or
 PostgreSQL) drops the lock when its holder dies, whatever killed it, so there is no lease to expire and no clock to
@@ -38,7 +41,7 @@ from qcaan.execution import payload
 from qcaan.execution.backend import Target
 from qcaan.execution.counts import Counts, Failed, unpack
 from qcaan.execution.database import Database
-from qcaan.execution.records import Call, Draft, Reuse, Submission
+from qcaan.execution.records import FINISHED, OPEN, Call, Draft, Reuse, Submission
 from qcaan.execution.schema import (
     blobs,
     budgets,
@@ -63,7 +66,7 @@ _HELD = select(func.sum(func.coalesce(submissions.c.usd, submissions.c.usd_high)
     submissions.c.budget == bindparam("budget")
 )
 _INSERT_CALL, _INSERT_SUBMISSION, _INSERT_BLOB = insert(calls), insert(submissions), insert(blobs)
-_UPDATES: dict[tuple[str, ...], Update] = {}
+_UPDATES: dict[tuple[tuple[str, ...], tuple[str, ...]], Update] = {}
 
 
 class Store(Database):
@@ -201,50 +204,85 @@ class Store(Database):
         self._programs |= unknown
         return replace(call, submissions=[*call.submissions, *made])
 
+    def reserve(self, budget: str, cap_usd: float) -> None:
+        """Set the cap of a budget, which may be lower than when its submissions were planned.
+
+        Raises:
+            BudgetError: more than that is spent or reserved already.
+        """
+        if cap_usd < math.inf:
+            with self.write() as connection:
+                self._reserve(connection, budget, cap_usd, 0.0)
+
+    def retarget(self, s: Submission, target: Target, usd_high: float, budget: str, cap_usd: float) -> None:
+        """A submission that was never sent will run on the device as it is now, at its price, paid from `budget`.
+
+        Raises:
+            BudgetError: the new price does not fit under the cap; nothing was changed.
+        """
+        with self.write() as connection:
+            if cap_usd < math.inf:
+                held = s.usd_high if s.budget == budget else 0.0
+                self._reserve(connection, budget, cap_usd, usd_high - held)
+            self._remember(connection, target, {})
+            self._step(connection, s.id, ("planned",), target=target.digest, usd_high=usd_high, budget=budget)
+        self._targets.add(target.digest)
+
     def sending(self, submission: int) -> None:
         """The submission may reach the device from now on."""
-        self._set(submission, state="sending", sent_at=self.clock())
+        self._set(submission, ("planned",), state="sending", sent_at=self.clock())
 
     def unsent(self, submission: int) -> None:
         """The device surely refused the submission: it never happened."""
-        self._set(submission, state="planned")
+        self._set(submission, ("sending",), state="planned")
 
     def sent(self, submission: int, job_id: str) -> None:
         """The device accepted the submission under this job id."""
-        self._set(submission, state="sent", job_id=job_id, sent_at=self.clock())
+        self._set(submission, ("planned", "sending", "sent"), state="sent", job_id=job_id, sent_at=self.clock())
 
     def replied(self, submission: int, job_id: str, reply: bytes) -> None:
         """The raw reply of this job; a reply that replaces an unreadable one is kept instead of it."""
         with self.write() as connection:
+            self._step(connection, submission, OPEN, state="replied", job_id=job_id)
             self._put(connection, submission, "reply", reply)
-            values = {"state": "replied", "job_id": job_id}
-            connection.execute(_update(*values), values | {"of": submission})
 
     def decoded(self, submission: int, counts: bytes | None, failures: dict[int, str], usd: float) -> None:
         """The packed counts (None: the reply is already in this form) and the price to pay: the submission is over."""
         with self.write() as connection:
+            self._step(
+                connection,
+                submission,
+                ("replied", *FINISHED),
+                state="partial" if failures else "done",
+                failures=json.dumps(failures) if failures else "",
+                usd=usd,
+                done_at=self.clock(),
+            )
             if counts is not None:
                 self._put(connection, submission, "counts", counts)
-            values = {
-                "state": "partial" if failures else "done",
-                "failures": json.dumps(failures) if failures else "",
-                "usd": usd,
-            }
-            connection.execute(_update(*values, "done_at"), values | {"of": submission, "done_at": self.clock()})
 
     def settled(self, submission: int) -> None:
         """A partial submission's failures are given up: nobody is to try them again as they are."""
-        self._set(submission, state="done")
+        self._set(submission, ("partial",), state="done")
 
     def over(self, submission: int, state: str, reason: str, usd: float) -> None:
         """The submission ended without counts: "failed", "cancelled", or "released" (a person or a move gave it up)."""
-        self._set(submission, state=state, reason=reason, usd=usd, done_at=self.clock())
+        before = (*OPEN, "failed", "cancelled", "released")
+        self._set(submission, before, state=state, reason=reason, usd=usd, done_at=self.clock())
 
     # Inside
 
-    def _set(self, submission: int, **values: object) -> None:
+    def _set(self, submission: int, before: tuple[str, ...], **values: object) -> None:
         with self.write() as connection:
-            connection.execute(_update(*values), values | {"of": submission})
+            self._step(connection, submission, before, **values)
+
+    def _step(self, connection: Connection, submission: int, before: tuple[str, ...], **values: object) -> None:
+        """Change a submission that is in one of the states `before`."""
+        if connection.execute(_update(before, *values), values | {"of": submission}).rowcount != 1:
+            raise StoreError(
+                f"{self.name}: submission {submission} is not {' or '.join(before)} any more: another process went on "
+                "with it"
+            )
 
     def _put(self, connection: Connection, submission: int, kind: str, data: bytes) -> None:
         statement = self.insert_new(blobs)
@@ -262,8 +300,8 @@ class Store(Database):
         held = float(connection.execute(_HELD, {"budget": budget}).scalar_one() or 0.0)
         if held + usd > cap_usd + 1e-9:
             raise BudgetError(
-                f"budget '{budget}': {usd:.2f} USD more would make {held + usd:.2f} of {cap_usd:.2f} USD; nothing was "
-                "sent; raise budget.cap_usd to go on"
+                f"budget '{budget}': {held:.2f} USD spent or reserved and {usd:.2f} USD more exceed the cap of "
+                f"{cap_usd:.2f} USD; nothing was sent; raise budget.cap_usd to go on"
             )
 
     def _remember(self, connection: Connection, target: Target, unknown: dict[str, NativeProgram]) -> None:
@@ -327,9 +365,11 @@ def _submission(row: Row) -> Submission:  # type: ignore[type-arg]
     return Submission(**values | {"failures": failures})
 
 
-def _update(*columns: str) -> Update:
+def _update(before: tuple[str, ...], *columns: str) -> Update:
     """A prepared update of these columns of the submission `of`: building a statement costs more than running it."""
-    if columns not in _UPDATES:
+    name = (before, columns)
+    if name not in _UPDATES:
         values: dict[str, BindParameter[object]] = {column: bindparam(column) for column in columns}
-        _UPDATES[columns] = update(submissions).where(submissions.c.id == bindparam("of")).values(values)
-    return _UPDATES[columns]
+        chosen = (submissions.c.id == bindparam("of")) & submissions.c.state.in_(before)
+        _UPDATES[name] = update(submissions).where(chosen).values(values)
+    return _UPDATES[name]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -29,7 +30,8 @@ def runner(store, device=None, **options):
     [
         (None, "sqlite://"),
         (":memory:", "sqlite://"),
-        ("a/b.sqlite", "sqlite:///a/b.sqlite"),
+        ("a/b.sqlite", f"sqlite:///{Path.cwd()}/a/b.sqlite"),
+        ("sqlite:///a/b.sqlite", f"sqlite:///{Path.cwd()}/a/b.sqlite"),
         ("sqlite:////x.db", "sqlite:////x.db"),
         ("postgresql://me:secret@host/db", "postgresql+psycopg://me:***@host/db"),
     ],

@@ -1,0 +1,42 @@
+"""Where a call stands, for a progress line."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from qcaan.execution.backend import JobState, JobStatus
+from qcaan.execution.records import FINISHED, OPEN, Submission
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a call stands. `usd` is spent, `cap_usd` may be; `queue_position` is the best one, if a device tells it."""
+
+    n_submissions: int
+    done: int
+    running: int
+    queued: int
+    queue_position: int | None
+    shots: int
+    usd: float
+    cap_usd: float | None
+
+    @classmethod
+    def of(
+        cls, submissions: Iterable[Submission], at_device: Iterable[JobState], n_waiting: int, cap_usd: float
+    ) -> "Progress":
+        """Of a call's submissions, the states of those at the device, and the number of those to be sent."""
+        known, states = list(submissions), list(at_device)
+        positions = [state.queue_position for state in states if state.queue_position is not None]
+        running = sum(state.status is JobStatus.RUNNING for state in states)
+        done = [s for s in known if s.state not in OPEN]
+        return cls(
+            n_submissions=len(known),
+            done=len(done),
+            running=running,
+            queued=len(states) - running + n_waiting,
+            queue_position=min(positions, default=None),
+            shots=sum(s.shots * (s.n_circuits - len(s.failures)) for s in done if s.state in FINISHED),
+            usd=sum(s.usd or 0.0 for s in done),
+            cap_usd=None if math.isinf(cap_usd) else cap_usd,
+        )
