@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from qcaan.errors import ConfigError
 
+NAMED_BASES = ("Z", "X", "Y", "trained")
+Topology = Literal["all", "line", "star"]
+Binarise = Literal["threshold", "bernoulli"]
+
 
 class Section(BaseModel):
     """A part of the configuration: frozen, and closed to unknown keys."""
@@ -33,25 +37,30 @@ class PriorConfig(Section):
     kind: str = Field("born_machine", description="born_machine, bernoulli, product_bernoulli, ...")
     n_qubits: int = Field(8, ge=1, le=24, description="qubits of the Born machine; bits a basis")
     n_layers: int = Field(7, ge=1, description="alternating sublayers: rotations, XX, rotations, ...")
-    topology: Literal["all", "line", "star"] = Field("all", description="which pairs an XX sublayer entangles")
+    topology: Topology = Field("all", description="which pairs an XX sublayer entangles")
     bases: tuple[str | tuple[float, ...], ...] = Field(
         ("Z",), min_length=1, description="measured bases: Z, X, Y, trained, or one angle a qubit, in radians"
     )
-    gradient: Literal["exact", "parameter_shift", "spsa"] = "exact"
+    gradient: Literal["exact", "parameter_shift", "spsa"] = Field(
+        "exact", description="exact: computed on the backend, no shots are taken; the others need shots alone"
+    )
     loss: Literal["nll", "mmd"] = Field("nll", description="clipped likelihood, or maximum mean discrepancy")
     shots: int = Field(10_000, ge=1, description="shots of one circuit, in training and in sampling")
     refresh_every: int = Field(400, ge=1, description="GAN steps between refits")
     updates: int = Field(30, ge=0, description="parameter updates in one refit")
     learning_rate: float | None = Field(None, gt=0, description="of Adam; by default what suits the gradient")
     warm_start: bool = Field(True, description="a refit starts from the last theta, not from a new one")
-    target_images: int = Field(8192, ge=1, description="real images whose latent bits make the target of a refit")
+    target_images: int = Field(8192, ge=1, description="images whose latent bits make the target of a refit")
+    activations: Literal["real", "both"] = Field(
+        "real", description="which images those are: real ones, or from the second refit on half of them generated"
+    )
 
     @field_validator("bases")
     @classmethod
     def _known_bases(cls, bases: tuple[str | tuple[float, ...], ...]) -> tuple[str | tuple[float, ...], ...]:
         for basis in bases:
-            if isinstance(basis, str) and basis not in ("X", "Y", "Z", "trained"):
-                raise ValueError(f"basis '{basis}' is unknown; use X, Y, Z, trained, or one angle a qubit")
+            if isinstance(basis, str) and basis not in NAMED_BASES:
+                raise ValueError(f"basis '{basis}' is unknown; use {', '.join(NAMED_BASES)}, or one angle a qubit")
         return bases
 
     @property
@@ -75,7 +84,7 @@ class GanConfig(Section):
     batchnorm: bool = Field(True, description="the latent units are normalised over the batch")
     decorrelation: float = Field(0.05, ge=0, description="weight of the latent units' squared correlations; 0: off")
     association: float = Field(0.2, ge=0, description="weight of 'the bits read from G(z) are z'; 0: off")
-    binarise: Literal["threshold", "bernoulli"] = Field("threshold", description="how latent units become bits")
+    binarise: Binarise = Field("threshold", description="how latent units become bits")
 
 
 class TrainConfig(Section):
@@ -108,7 +117,11 @@ class StoreConfig(Section):
     """Where shots are kept."""
 
     url: str | None = Field(None, description="SQLAlchemy URL; by default store.sqlite in the run directory")
-    policy: Literal["fresh", "replay", "reuse"] = "fresh"
+    policy: Literal["fresh", "replay", "reuse"] = Field(
+        "fresh",
+        description="fresh: every run measures its own; reuse: also what others measured; replay: recorded shots of "
+        "this run only, no device is asked, and only exact gradients, which record nothing, still need their simulator",
+    )
     run: str | None = Field(None, description="the run's name in the store; by default made from the configuration")
 
 
@@ -201,21 +214,33 @@ def _read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _apply(tree: dict[str, Any], item: str) -> None:
+def parse_setting(item: str, example: str) -> tuple[str, Any]:
+    """Key and value of KEY=VALUE, the value in YAML.
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
     key, equals, text = item.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {item}: write KEY=VALUE, for example prior.shots=1000")
-    *sections, leaf = key.strip().split(".")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {item}: write KEY=VALUE, for example {example}")
+    try:
+        return key.strip(), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {item}: the value is not YAML: {error}") from error
+
+
+def _apply(tree: dict[str, Any], item: str) -> None:
+    key, value = parse_setting(item, "prior.shots=1000")
+    *sections, leaf = key.split(".")
     for section in sections:
         if tree.get(section) is None:
             tree[section] = {}
         tree = tree[section]
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {item}: '{section}' is a value, not a section")
-    try:
-        tree[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {item}: the value is not YAML: {error}") from error
+    if key == "backend.name" and value != tree.get(leaf, BackendConfig().name):
+        tree.clear()  # another driver has other options
+    tree[leaf] = value
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:

@@ -1,15 +1,39 @@
-"""The command line: argument parsing and progress only. Exit 0 done, 1 failed, 2 usage or config, 75 detached."""
+"""The command line: argument parsing and progress only.
 
-import sys
+Exit 0 done, 1 failed, 2 usage or config, 75 detached, 130 stopped by Ctrl-C.
+"""
+
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
 from qcaan.cli import backends, circuits, jobs, training
-from qcaan.cli.options import plain
+from qcaan.cli.console import logs, tell_error
 from qcaan.errors import QcaanError
 
+
+class _Commands(TyperGroup):
+    """An error of ours, or of the file system, is one message and an exit code, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export the type that it declares here
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except QcaanError as error:
+            tell_error(error, error.exit_code)
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            tell_error(error, 1)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train a GAN whose prior is learned by a quantum computer, on any quantum computer.",
     no_args_is_help=True,
     add_completion=True,
@@ -21,10 +45,16 @@ for room in (training, circuits, jobs):
 app.add_typer(backends.app, name="backends")
 
 
+@app.callback()
+def _options(
+    context: typer.Context,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log records and progress as JSON lines on standard error.")
+    ] = False,
+) -> None:
+    context.with_resource(logs(log_json))
+
+
 def main() -> None:
-    """Run a command; an error of ours is one message and its exit code, not a traceback."""
-    try:
-        app()
-    except QcaanError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {plain(error)}")
-        sys.exit(error.exit_code)
+    """Run a command of the command line."""
+    app()

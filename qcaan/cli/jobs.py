@@ -35,23 +35,42 @@ def register(root: typer.Typer) -> None:
 
 @app.command("list")
 def list_jobs(where: Where, run: RunName = None, only_open: bool = False, as_json: AsJson = False) -> None:
-    """Every submission: state, device, shots, money, job id."""
+    """Every submission: state, device, shots of all its circuits, money spent at least and at most, job id."""
     from qcaan.execution import jobs
 
     with _store(where) as store:
         found = jobs.list_jobs(store, run=run, only_open=only_open)
-    columns = ("created_at", "run", "tag", "state", "device", "shots", "usd", "job_id")
-    _table([asdict(job) for job in found], as_json, columns)
+    rows = [
+        asdict(job)
+        | {
+            "submissions": 1,
+            "shots": job.shots * job.n_circuits,
+            "usd_low": job.usd or 0.0,
+            "usd_high": job.usd_high if job.usd is None else job.usd,
+        }
+        for job in found
+    ]
+    _table(rows, as_json, ("created_at", "run", "tag", "state", "device", "shots", "usd_low", "usd_high", "job_id"))
 
 
 @app.command()
 def costs(where: Where, run: RunName = None, as_json: AsJson = False) -> None:
-    """Money spent and reserved, by run and device."""
+    """Money by run and device: spent, and spent if everything that is reserved is charged."""
     from qcaan.execution import jobs
 
     with _store(where) as store:
-        rows = [asdict(cost) for cost in jobs.costs(store, run=run)]
-    _table(rows, as_json, ("run", "device", "n_submissions", "shots", "usd", "usd_reserved"))
+        rows = [
+            {
+                "run": cost.run,
+                "device": cost.device,
+                "submissions": cost.n_submissions,
+                "shots": cost.shots,
+                "usd_low": cost.usd,
+                "usd_high": cost.usd + cost.usd_reserved,
+            }
+            for cost in jobs.costs(store, run=run)
+        ]
+    _table(rows, as_json, ("run", "device", "submissions", "shots", "usd_low", "usd_high"))
 
 
 @app.command()

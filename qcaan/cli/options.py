@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 import typer
-import yaml
+
+from qcaan.config import parse_setting
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Options = Annotated[
@@ -12,14 +13,12 @@ Options = Annotated[
 
 
 def parse_options(items: list[str] | None) -> dict[str, Any]:
-    """Driver options from KEY=VALUE texts, values in YAML; a leading `backend.` is allowed, as in a configuration."""
-    options = {}
-    for item in items or []:
-        key, equals, value = item.removeprefix("backend.").partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"'{item}': write KEY=VALUE, for example entangler=zz", param_hint="--set")
-        options[key] = yaml.safe_load(value)
-    return options
+    """Driver options from KEY=VALUE texts, values in YAML; a leading `backend.` is allowed, as in a configuration.
+
+    Raises:
+        ConfigError: a text is not of that form.
+    """
+    return dict(parse_setting(item.removeprefix("backend."), "entangler=zz") for item in items or [])
 
 
 def plain(value: object) -> str:

@@ -1,14 +1,15 @@
 """`qcaan train`, `resume`, `sample`, `evaluate`, `diff`, `classifier`."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from qcaan.cli.console import Meter
 from qcaan.cli.options import AsJson, plain
 from qcaan.config import Config
 from qcaan.config import diff as config_diff
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qcaan.execution.courier import Progress as JobProgress
+    from qcaan.learn.classifier import Classifier, ClassifierProgress
+    from qcaan.learn.data import Images
     from qcaan.learn.run_directory import RunDirectory
 
 Overrides = Annotated[
@@ -37,6 +40,7 @@ _FIGURES = {
     "effective_support": ("effective support", "distinct images, weighted"),
     "n_images": ("images scored", ""),
 }
+_SHOWN = {"prior/loss": "prior", "prior/kl": "KL", "gan/loss_d": "D", "gan/loss_g": "G"}
 
 
 def register(app: typer.Typer) -> None:
@@ -68,14 +72,11 @@ def resume(directory: RunPath, backend: BackendName = None, overrides: Overrides
     Example: qcaan resume runs/my-run --backend cirq
     """
     from qcaan.learn.run_directory import RunDirectory
+    from qcaan.learn.train import change
 
     with RunDirectory.open(directory) as run:
-        changes = _changes(overrides, backend)
-        if changes:
-            tree = run.config.model_dump(mode="json")
-            if backend is not None and backend != run.config.backend.name:
-                tree["backend"] = {"name": backend}
-            run.write_config(Config.load(tree, changes))
+        if changes := _changes(overrides, backend):
+            change(run, Config.load(run.config.model_dump(mode="json"), changes))
         _finish(run)
 
 
@@ -115,7 +116,6 @@ def evaluate(
 ) -> None:
     """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets."""
     from qcaan.learn.data import load
-    from qcaan.learn.metrics import classifier_for
     from qcaan.learn.metrics import evaluate as evaluate_images
     from qcaan.learn.pictures import read_images
     from qcaan.learn.run_directory import RunDirectory
@@ -124,10 +124,11 @@ def evaluate(
     if (source / "config.yaml").is_file():
         with RunDirectory.open(source) as run:
             images = load(data or run.config.data.name)
-            figures = Trained.load(run).evaluate(images, classifier_for(images), run.config).to_dict()
+            trained = Trained.load(run)
+            figures = trained.evaluate(images, _classifier_for(images), run.config).to_dict()
     else:
         images = load(data or "mnist")
-        figures = evaluate_images(read_images(source), images, classifier_for(images)).to_dict()
+        figures = evaluate_images(read_images(source), images, _classifier_for(images)).to_dict()
     if as_json:
         typer.echo(json.dumps(figures))
     else:
@@ -164,62 +165,57 @@ def classifier(
     from qcaan.learn.metrics import with_real_figures
 
     images = load(data)
-    with _bar() as bar:
-        task = bar.add_task("classifier", total=epochs, numbers="")
-
-        def report(epoch: int, accuracy: float) -> None:
-            bar.update(task, completed=epoch, numbers=f"test accuracy {accuracy:.2%}")
-
-        trained = with_real_figures(train_classifier(images, seed=seed, epochs=epochs, progress=report), images)
+    with Meter() as meter:
+        report = partial(_show_classifier, meter)
+        trained = with_real_figures(train_classifier(images, seed=seed, epochs=epochs, report=report), images)
     trained.save(out)
     typer.echo(f"{out}: test accuracy {trained.test_accuracy:.2%}, hash {trained.hash}")
 
 
 def _finish(run: "RunDirectory") -> None:
     """Train to the end with a progress bar, then say where everything is."""
+    from qcaan.learn.classifier import ClassifierProgress
     from qcaan.learn.train import steps
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"run {run.path} on backend [bold]{run.config.backend.name}[/]")
+    console.print(f"run {plain(run.path)} on backend [bold]{run.config.backend.name}[/]")
     try:
-        with _bar() as bar:
-            task = bar.add_task("start", total=None, numbers="")
+        with Meter() as meter:
 
-            def report(jobs: "JobProgress") -> None:
-                bar.update(task, numbers=_jobs_line(jobs))
+            def report(news: "JobProgress | ClassifierProgress") -> None:
+                if isinstance(news, ClassifierProgress):
+                    _show_classifier(meter, news)
+                else:
+                    meter.tell(_jobs_line(news))
 
             for progress in steps(run, report):
-                bar.update(
-                    task,
-                    description=progress.phase,
-                    completed=progress.step,
-                    total=progress.total,
-                    numbers=_numbers_line(progress.values),
-                )
+                shown = {label: progress.values[name] for name, label in _SHOWN.items() if name in progress.values}
+                passing = progress.phase == "refit"
+                meter.show(progress.phase, progress.step, progress.total, shown, quiet=passing)
     except KeyboardInterrupt:
-        console.print(f"\nstopped; go on with: qcaan resume {run.path}")
-        raise typer.Exit(130) from None
+        console.print(f"\nstopped, nothing is lost; go on with: qcaan resume {plain(run.path)}")
+        raise
     except Exception:
-        console.print(f"\ngo on with: qcaan resume {run.path}")
+        console.print(f"\ngo on with: qcaan resume {plain(run.path)}")
         raise
     scored = [record for record in run.metrics() if "eval/fid" in record]
     if scored:
         _print_figures({name.removeprefix("eval/"): value for name, value in scored[-1].items()})
     pictures = sorted(run.samples.glob("step-*.png"))
-    console.print(f"\npictures    {pictures[-1]}\nnumbers     {run.path / 'metrics.jsonl'}")
-    console.print(f"tensorboard tensorboard --logdir {run.path / 'tensorboard'}")
+    console.print(f"\npictures    {plain(pictures[-1])}\nnumbers     {plain(run.path / 'metrics.jsonl')}")
+    console.print(f"tensorboard tensorboard --logdir {plain(run.path / 'tensorboard')}")
 
 
-def _bar() -> Progress:
-    columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    return Progress(
-        TextColumn("{task.description:10}"), BarColumn(30), *columns, TextColumn("{task.fields[numbers]}"), expand=False
-    )
+def _classifier_for(images: "Images") -> "Classifier":
+    """The data set's classifier, with a progress bar while one must be trained."""
+    from qcaan.learn.metrics import classifier_for
+
+    with Meter() as meter:
+        return classifier_for(images, partial(_show_classifier, meter))
 
 
-def _numbers_line(values: "Mapping[str, Any]") -> str:
-    shown = {"prior/loss": "prior", "prior/kl": "KL", "gan/loss_d": "D", "gan/loss_g": "G"}
-    return "  ".join(f"{label} {values[name]:.3f}" for name, label in shown.items() if name in values)
+def _show_classifier(meter: Meter, news: "ClassifierProgress") -> None:
+    meter.show("classifier", news.epoch, news.epochs, {"accuracy": news.test_accuracy})
 
 
 def _jobs_line(jobs: "JobProgress") -> str:

@@ -26,9 +26,9 @@ import numpy as np
 
 from qcaan.circuits.circuit import Angle, Basis, Circuit, Gate, theta
 from qcaan.circuits.gates import FloatArray
+from qcaan.config import NAMED_BASES, Topology
 from qcaan.errors import ConfigError
 
-Topology = Literal["all", "line", "star"]
 MeasuredBasis = str | Sequence[float]
 
 
@@ -90,8 +90,8 @@ def measured_circuits(ansatz: Circuit, bases: Sequence[MeasuredBasis]) -> tuple[
     for basis in bases:
         measured: Basis
         if isinstance(basis, str):
-            if basis not in ("X", "Y", "Z", "trained"):
-                raise ConfigError(f"basis '{basis}' is unknown; use Z, X, Y, trained, or one angle a qubit")
+            if basis not in NAMED_BASES:
+                raise ConfigError(f"basis '{basis}' is unknown; use {', '.join(NAMED_BASES)}, or one angle a qubit")
             measured = "Z" if basis == "trained" else cast(Literal["X", "Y", "Z"], basis)
         else:
             measured = _angles(basis, ansatz.n_qubits)

@@ -16,10 +16,10 @@ import numpy as np
 
 from qcaan.circuits.gates import FloatArray
 from qcaan.errors import ConfigError
-from qcaan.execution.counts import BitArray, IntArray
+from qcaan.execution.counts import BitArray
 from qcaan.execution.runner import Request
 from qcaan.learn.ansatz import initial_theta, ion_trap_ansatz, measured_circuits
-from qcaan.learn.distributions import MAX_BITS, check_bits, histogram, joint, target_metrics
+from qcaan.learn.distributions import MAX_BITS, check_bits, histogram, in_random_order, joint, target_metrics
 from qcaan.learn.gradients import LEARNING_RATES, Objective, open_estimator
 from qcaan.learn.losses import open_loss
 from qcaan.learn.optimizers import Adam
@@ -74,7 +74,7 @@ class BornMachine(Prior):
         rng = stream(self._options.seed, tag)
         replies = self._runner.run(self._requests(min(n, self._options.shots)), tag=tag)
         parts = [results[0].bits() for results in replies]
-        return np.concatenate([part[_in_random_order(len(part), n, rng)] for part in parts], axis=1)
+        return np.concatenate([part[in_random_order(len(part), n, rng)] for part in parts], axis=1)
 
     def distribution(self) -> FloatArray | None:
         """What the backend's exact probabilities say, joined over the bases; None on a backend without them."""
@@ -105,8 +105,3 @@ class BornMachine(Prior):
 
     def _requests(self, shots: int) -> list[Request]:
         return [Request(c, shots=shots, theta=self.theta[None, : c.n_params]) for c in self.circuits]
-
-
-def _in_random_order(size: int, n: int, rng: np.random.Generator) -> IntArray:
-    """`n` indices below `size`: as many random permutations of all of them as it takes."""
-    return np.concatenate([rng.permutation(size) for _ in range(-(-n // size))])[:n]

@@ -26,7 +26,7 @@ def save(
     """Write the checkpoint of `step` under `folder`, then remove all but the newest `keep`.
 
     Raises:
-        DataError: the disk is full or not writable; checkpoints that exist are untouched.
+        DataError: the disk is full or not writable, or this step is saved already; checkpoints that exist stay.
     """
     final = folder / f"step-{step:08d}"
     draft = folder / f".{final.name}"
@@ -38,12 +38,7 @@ def save(
         (draft / "state.json").write_text(json.dumps({"step": step, **state}, indent=1), encoding="utf-8")
         for path in (*draft.iterdir(), draft):
             _flush(path)
-        if final.exists():
-            final.rename(replaced := folder / f".replaced-{final.name}")
-            draft.rename(final)
-            shutil.rmtree(replaced)
-        else:
-            draft.rename(final)
+        draft.rename(final)
         _flush(folder)
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot write the checkpoint {final}: {error}") from error

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -31,7 +32,8 @@ _REMEDY = "a data folder holds train-images-idx3-ubyte, train-labels-idx1-ubyte 
 class Images:
     """A data set.
 
-    `train` and `test` are uint8 (n, 28, 28), 0 is background, 255 full ink; their labels int64 (n,), 0 to 9. `checksum`
+    `train` and `test` are uint8 (n, 28, 28), 0 is background, 255 full ink; their labels int64 (n,), 0 to 9; no array can
+    be written to. `checksum`
     is a SHA-256 over the four unzipped files: it names the data in reports.
     """
 
@@ -44,7 +46,7 @@ class Images:
 
 
 def load(name: str = "mnist") -> Images:
-    """The data set `name`: "mnist" (in the package, verified on every load), or the path of a folder of IDX files.
+    """The data set `name`: "mnist" (in the package, read and verified once a process), or a folder of IDX files.
 
     A folder holds the four files under MNIST's names (`train-images-idx3-ubyte` or `train-images.idx3-ubyte`, ...),
     with or without `.gz`; a `SHA256SUMS` of the unzipped files beside them is verified where it exists.
@@ -54,8 +56,7 @@ def load(name: str = "mnist") -> Images:
     """
     if name != "mnist":
         return _load_folder(Path(name).expanduser(), name)
-    with as_file(files("qcaan") / "data" / "mnist") as folder:
-        return _load_folder(folder, name)
+    return _mnist()
 
 
 def to_tensor(images: ImageArray) -> torch.Tensor:
@@ -68,6 +69,12 @@ def to_images(tensor: torch.Tensor) -> ImageArray:
     pixels = tensor.detach().squeeze(1).float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     out: ImageArray = pixels.contiguous().numpy()
     return out
+
+
+@cache
+def _mnist() -> Images:
+    with as_file(files("qcaan") / "data" / "mnist") as folder:
+        return _load_folder(folder, "mnist")
 
 
 def _load_folder(folder: Path, name: str) -> Images:
@@ -92,7 +99,10 @@ def _load_folder(folder: Path, name: str) -> Images:
             raise DataError(f"{where}: label {labels.max()} found, labels must be 0 to {N_CLASSES - 1}")
     listing = "".join(f"{digest}  {part}\n" for digest, part in zip(digests, PARTS, strict=True))
     checksum = hashlib.sha256(listing.encode()).hexdigest()
-    return Images(name, checksum, train, train_labels.astype(np.int64), test, test_labels.astype(np.int64))
+    labels = [column.astype(np.int64) for column in (train_labels, test_labels)]
+    for column in labels:
+        column.setflags(write=False)
+    return Images(name, checksum, train, labels[0], test, labels[1])
 
 
 def _find(folder: Path, part: str) -> Path:

@@ -46,6 +46,11 @@ def to_bits(outcomes: IntArray, n_bits: int) -> BitArray:
     return ((np.asarray(outcomes, np.int64)[:, None] >> np.arange(n_bits - 1, -1, -1)) & 1).astype(np.uint8)
 
 
+def in_random_order(size: int, n: int, rng: np.random.Generator) -> IntArray:
+    """`n` indices below `size`: as many random permutations of all of them as it takes."""
+    return np.concatenate([rng.permutation(size) for _ in range(-(-n // size))])[:n]
+
+
 def histogram(bits: BitArray) -> FloatArray:
     """The empirical distribution of samples (N, n): float64 (2**n,)."""
     return np.bincount(to_outcomes(bits), minlength=2 ** bits.shape[1]) / len(bits)

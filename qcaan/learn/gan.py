@@ -17,7 +17,7 @@ Why precision "auto": bfloat16 is faster only where the processor multiplies in 
 """
 
 import copy
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qcaan.config import GanConfig
+from qcaan.config import Binarise, GanConfig
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.data import ImageArray, to_images
 
 BitArray = NDArray[np.uint8]
-Binarise = Literal["threshold", "bernoulli"]
 
 
 class Generator(nn.Module):
@@ -95,6 +94,7 @@ class Discriminator(nn.Module):
 class Game:
     """Both networks, their optimisers, the average of the generator and the schedule. Same seed, same run.
 
+    The noise inputs of a step derive from the seed and the step, so no random generator is part of the state.
     Bits are uint8 or int64 (n, n_bits), 0 or 1, and enter as -1 or +1; floating values enter as they are, for a
     continuous prior, and then nothing is associated.
     """
@@ -113,7 +113,7 @@ class Game:
         for network in (self.generator, self.discriminator):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        self.rng = torch.Generator().manual_seed(seed)
+        self._seed = seed
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=settings.betas)
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
@@ -125,7 +125,7 @@ class Game:
         for optimiser in self.optimisers.values():
             optimiser.param_groups[0]["lr"] = self.learning_rate
         real = real.contiguous(memory_format=torch.channels_last)
-        z = self._encode(bits, self.rng)
+        z = self._encode(bits, np.random.default_rng([self._seed, self.steps, *b"noise"]))
         target = None if bits.is_floating_point() else z[:, : self.n_bits]
         self.generator.train()
         self.discriminator.train()
@@ -166,7 +166,7 @@ class Game:
         """Of the next step."""
         return self.settings.learning_rate * max(0.0, min(1.0, 2.0 * (1.0 - self.steps / self.total_steps)))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def latents(self, images: Tensor, *, batch_size: int = 1000) -> NDArray[np.float32]:
         """Float32 (n, n_latent) in (-1, 1): the units that the discriminator reads from images (n, 1, 28, 28)."""
         self.discriminator.eval()
@@ -181,8 +181,10 @@ class Game:
         """Uint8 (n, n_latent): the latents of images as bits, by `settings.binarise`; a Bernoulli draw needs `rng`."""
         return binarise(self.latents(images), self.settings.binarise, rng)
 
-    @torch.no_grad()
-    def generate(self, bits: NDArray[Any], *, rng: torch.Generator | None = None, batch_size: int = 1000) -> ImageArray:
+    @torch.inference_mode()
+    def generate(
+        self, bits: NDArray[Any], *, rng: np.random.Generator | None = None, batch_size: int = 256
+    ) -> ImageArray:
         """Uint8 images (n, 28, 28) that the averaged generator draws from bits (n, n_bits).
 
         `rng` draws the noise inputs where the settings have some; by default they are zero.
@@ -195,20 +197,14 @@ class Game:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that `load_state` needs: tensors (for safetensors) and plain values (for JSON)."""
-        tensors = {"rng": self.rng.get_state()}
+        tensors: dict[str, Tensor] = {}
         for name, network in self._networks().items():
             tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
         for name, optimiser in self.optimisers.items():
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{name}.{index}.{key}": value for key, value in moments.items()}
-        values = {
-            "n_bits": self.n_bits,
-            "steps": self.steps,
-            "settings": self.settings.model_dump(mode="json"),
-        }
-        return {
-            key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()
-        }, values
+        plain = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+        return plain, {"n_bits": self.n_bits, "steps": self.steps}
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Go on exactly where `state` was taken, on the same machine bit for bit; `total_steps` stays this game's.
@@ -217,16 +213,16 @@ class Game:
             DataError: the state belongs to networks of another shape, or is incomplete.
         """
         if values.get("n_bits") != self.n_bits:
-            raise DataError(f"the checkpoint is of {values.get('n_bits')} bits, this game of {self.n_bits}")
+            found = f"the checkpoint is of {values.get('n_bits')} bits, this game of {self.n_bits}"
+            raise DataError(f"{found}: were prior.n_qubits or prior.bases changed?")
         try:
             for name, network in self._networks().items():
                 network.load_state_dict(_below(tensors, f"{name}."))
             for name, optimiser in self.optimisers.items():
                 self._load_moments(optimiser, _below(tensors, f"adam.{name}."))
-            self.rng.set_state(tensors["rng"])
             self.steps = int(values["steps"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise DataError(f"the checkpoint does not fit these networks: {error}") from error
+            raise DataError(f"the checkpoint does not fit these networks; was 'gan' changed? {error}") from error
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
@@ -234,12 +230,13 @@ class Game:
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
-    def _encode(self, bits: Tensor, rng: torch.Generator | None) -> Tensor:
+    def _encode(self, bits: Tensor, rng: np.random.Generator | None) -> Tensor:
         z = bits.float() if bits.is_floating_point() else bits.float() * 2.0 - 1.0
         if not self.settings.n_noise:
             return z
         shape = (len(bits), self.settings.n_noise)
-        return torch.cat([z, torch.zeros(shape) if rng is None else torch.randn(shape, generator=rng)], 1)
+        noise = torch.zeros(shape) if rng is None else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+        return torch.cat([z, noise], 1)
 
     def _update(self, name: str, loss: Tensor) -> None:
         self.optimisers[name].zero_grad()

@@ -14,6 +14,9 @@ et al. 2020 (density, coverage).
 """
 
 import os
+import shutil
+import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -24,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qcaan.errors import DataError
-from qcaan.learn.classifier import Classifier, load_classifier, train_classifier
+from qcaan.learn.classifier import Classifier, ClassifierProgress, load_classifier, train_classifier
 from qcaan.learn.data import N_CLASSES, ImageArray, Images
 
 FloatArray = NDArray[np.float64]
@@ -34,7 +37,7 @@ N_SPLITS = 10
 N_REFERENCE = 10_000
 N_NEIGHBOURS_SET = 5_000
 K = 5
-CHUNK = 1000
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,10 @@ def evaluate(images: ImageArray, data: Images, classifier: Classifier, weights: 
     precision, density, coverage = neighbourhood_figures(
         features[chosen], q, reference.neighbours, reference.radii, exact
     )
-    _, first = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
-    shares = np.bincount(first.ravel(), p)
+    by_image: dict[bytes, float] = defaultdict(float)
+    for image, share in zip(images, p, strict=True):
+        by_image[image.tobytes()] += share
+    shares = np.array(list(by_image.values()))
     return Evaluation(
         inception_score=score,
         inception_score_std=deviation,
@@ -130,18 +135,35 @@ def with_real_figures(classifier: Classifier, data: Images) -> Classifier:
     return replace(classifier, real=figures)
 
 
-def classifier_for(data: Images, progress: Callable[[int, float], None] = lambda epoch, accuracy: None) -> Classifier:
+def classifier_for(
+    data: Images, report: Callable[[ClassifierProgress], None] | None = None, epochs: int = 8
+) -> Classifier:
     """The classifier of a data set: the package's, or one that is trained once and kept in the user's cache folder.
 
-    `progress(epoch, test accuracy)` is called while one is trained, which takes a few minutes.
+    The folder is `$XDG_CACHE_HOME/qcaan/classifiers`, by default under `~/.cache`. `report` is told how the training
+    stands, which takes a few minutes for as many images as MNIST has.
+
+    Raises:
+        DataError: the folder cannot be written, or holds a damaged classifier.
     """
     shipped = load_classifier()
     if shipped.data_checksum == data.checksum:
         return shipped
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "qcaan" / "classifiers" / data.checksum[:16]
-    if not (folder / "classifier.json").is_file():
-        with_real_figures(train_classifier(data, progress=progress), data).save(folder)
+    if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+        except OSError as error:
+            remedy = "set XDG_CACHE_HOME to a folder of yours"
+            raise DataError(f"the classifier of '{data.name}' cannot be kept in {folder}: {error}; {remedy}") from error
+        try:
+            with_real_figures(train_classifier(data, epochs=epochs, report=report), data).save(draft)
+            if not folder.exists():  # else another process was faster: one classifier serves all
+                draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     return load_classifier(folder)
 
 
@@ -162,10 +184,12 @@ def split_inception_scores(classes: FloatArray) -> tuple[float, float]:
 
 def moments(features: Features, p: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean (d,) and covariance (d, d) of features (n, d) weighted with p (n,), in float64."""
-    wide = features.astype(np.float64)
-    mean = p @ wide
-    wide -= mean
-    covariance: FloatArray = (wide * p[:, None]).T @ wide
+    parts = [slice(start, start + 8 * CHUNK) for start in range(0, len(features), 8 * CHUNK)]
+    mean: FloatArray = np.sum([p[part] @ features[part].astype(np.float64) for part in parts], axis=0)
+    covariance = np.zeros((len(mean), len(mean)))
+    for part in parts:
+        centred = features[part] - mean
+        covariance += (centred * p[part, None]).T @ centred
     return mean, covariance
 
 
@@ -190,9 +214,10 @@ def neighbourhood_figures(
     image inside, or, if `exact`, its expectation over m draws from p.
     """
     inside_some, n_inside, ball_weight = 0.0, 0.0, np.zeros(len(real))
+    limits = np.square(radii)
     for start in range(0, len(features), CHUNK):
         rows, weight = features[start : start + CHUNK], p[start : start + CHUNK]
-        inside = squared_distances(rows, real) < np.square(radii)
+        inside = squared_distances(rows, real) < limits
         n_balls = np.count_nonzero(inside, axis=1)
         inside_some += float(weight @ (n_balls > 0))
         n_inside += float(weight @ n_balls)
@@ -214,7 +239,10 @@ def neighbour_radii(real: Features) -> NDArray[np.float32]:
 
 def squared_distances(a: Features, b: Features) -> NDArray[np.float32]:
     """Float32 (n, m) of a (n, d) and b (m, d)."""
-    out: NDArray[np.float32] = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * (a @ b.T)
+    out: NDArray[np.float32] = a @ b.T
+    out *= -2
+    out += np.einsum("ij,ij->i", a, a)[:, None]
+    out += np.einsum("ij,ij->i", b, b)
     return np.maximum(out, 0, out=out)
 
 

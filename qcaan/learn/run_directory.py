@@ -2,7 +2,8 @@
 
 ```
 config.yaml       the resolved configuration
-provenance.json   one segment for every start or resume: versions, machine, backend, target snapshot, seed
+provenance.json   the run's name in the store, its budget's; one segment for every start or resume: versions, machine,
+                  backend, target snapshot, seed
 metrics.jsonl     one object a line, each with step and epoch
 store.sqlite      shots, journal, ledger (unless store.url names another store)
 tensorboard/      the same numbers for TensorBoard
@@ -30,6 +31,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from qcaan.config import Config
 from qcaan.errors import ConfigError, DataError
+from qcaan.learn.files import write_whole
 
 _PACKAGES = ("qcaan", "numpy", "torch", "numba", "amazon-braket-sdk", "qiskit", "qiskit-aer", "cirq-core", "cirq-ionq")
 
@@ -52,16 +54,19 @@ class RunDirectory:
         """A new directory: `out`, or a fresh name under runs/.
 
         Raises:
-            ConfigError: the directory exists and holds something.
+            ConfigError: the directory exists and holds something, or cannot be made.
         """
         path = Path(out) if out is not None else _fresh(config)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             remedy = f"'qcaan resume {path}' goes on, or name another directory"
             raise ConfigError(f"--out {path}: this already exists; {remedy}")
-        (path / "samples").mkdir(parents=True)
+        try:
+            (path / "samples").mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(f"--out {path}: {error.strerror}; name a directory that can be written") from error
         run = cls(path, config)
         run.write_config(config)
-        run._write_provenance({"run": _name(config), "segments": []})
+        run._write_provenance({"run": _name(config), "budget": f"run {_name(config)}", "segments": []})
         return run
 
     @classmethod
@@ -86,7 +91,7 @@ class RunDirectory:
         if any(getattr(config, part) != getattr(self.config, part) for part in _MEASURED):
             self._write_provenance(self.provenance() | {"run": _name(config)})
         self.config = config
-        (self.path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        write_whole(self.path / "config.yaml", config.to_yaml())
 
     def add_segment(self, step: int, facts: Mapping[str, Any]) -> None:
         """Record in provenance.json that the run starts or goes on at `step`."""
@@ -103,7 +108,7 @@ class RunDirectory:
         self._write_provenance(record | {"segments": [*record["segments"], segment]})
 
     def provenance(self) -> dict[str, Any]:
-        """`run`, the run's name in the store, and `segments`.
+        """`run` and `budget`, their names in the store, and `segments`.
 
         Raises:
             DataError: the file is missing or damaged.
@@ -120,17 +125,24 @@ class RunDirectory:
         """The run's name in the store: `store.run`, or the name that it got from its configuration when it was made."""
         return self.config.store.run or str(self.provenance()["run"])
 
+    @property
+    def budget(self) -> str:
+        """The name of the run's budget in the store: with `store.run` that name's, else the one that it began with."""
+        return f"run {self.config.store.run}" if self.config.store.run else str(self.provenance()["budget"])
+
+    def picture(self, step: int) -> Path:
+        """Where the digits of the evaluation after `step` steps are; it is written last."""
+        return self.samples / f"step-{step:06d}.png"
+
     def _write_provenance(self, record: Mapping[str, Any]) -> None:
-        draft = self.path / ".provenance.json"
-        draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        draft.replace(self.path / "provenance.json")
+        write_whole(self.path / "provenance.json", json.dumps(record, indent=1))
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the records after `step`: a resumed run writes them again."""
         path = self.path / "metrics.jsonl"
         if path.exists():
             kept = [record for record in self.metrics() if record["step"] <= step]
-            path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+            write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def metrics(self) -> list[dict[str, Any]]:
         """All records; a last line that a crash left unfinished is passed over."""

@@ -2,6 +2,9 @@
 
 A checkpoint holds the states of prior and networks, the pool, and the prior's distribution where it is known, so that a
 run goes on, draws and is evaluated without its device, and may go on on another one.
+
+Why a budget has the name that the run was made with: a run that is resumed with other settings gets a new name in the
+store, but no new money.
 """
 
 import json
@@ -12,6 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qcaan.circuits.gates import FloatArray
+from qcaan.config import Config
+from qcaan.errors import BackendError
 from qcaan.execution.backend import Backend
 from qcaan.execution.budget import Budget
 from qcaan.execution.courier import Progress as JobProgress
@@ -19,12 +25,14 @@ from qcaan.execution.registry import open_backend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
+from qcaan.learn.classifier import ClassifierProgress
 from qcaan.learn.gan import Game
 from qcaan.learn.priors import Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.trained import Trained
 
-Report = Callable[[JobProgress], None]
+Report = Callable[[JobProgress | ClassifierProgress], None]
+"""Told how things stand that take long: the device's jobs, the training of an evaluation classifier."""
 
 
 class Session:
@@ -32,17 +40,17 @@ class Session:
 
     `step` is where it begins: 0, or the step of the last checkpoint. `pool` holds what the prior drew after the last
     refit, (shots, n_bits): measured bits, uint8, or float32 values of a continuous prior. The generator's batches are
-    drawn from it.
+    drawn from it. `distribution` is the one that it was drawn from, where that is known.
     """
 
     def __init__(
-        self, run: RunDirectory, store: Store, backend: Backend, total_steps: int, report: Report | None = None
+        self, run: RunDirectory, store: Store, backend: Backend | None, total_steps: int, report: Report | None = None
     ) -> None:
         config = run.config
         self._run = run
         self._store = store
         self._backend = backend
-        budget = Budget(config.budget.cap_usd) if config.budget else None
+        budget = Budget(config.budget.cap_usd, run.budget) if config.budget else None
         self.runner = Runner(
             backend,
             store=store,
@@ -56,31 +64,46 @@ class Session:
         self.prior: Prior = open_prior(**config.prior.model_dump(), seed=config.seed, runner=self.runner)
         self.game = Game(self.prior.n_bits, config.gan, seed=config.seed, total_steps=total_steps)
         self.pool: NDArray[Any] = np.zeros((0, self.prior.n_bits), np.uint8)
+        self.distribution: FloatArray | None = None
         self.step = 0
 
     @classmethod
     def open(cls, run: RunDirectory, total_steps: int, report: Report | None = None) -> Self:
         """Open the device and the store, and restore the last checkpoint if there is one.
 
-        `report` is told how the device's jobs stand.
-
         Raises:
             ConfigError: the backend or its options are wrong.
+            BackendError: the device cannot be opened; under the policy "replay", only if exact gradients need it.
+            DataError: the checkpoint is damaged, or does not fit the configuration.
             StoreError: the store cannot be opened.
         """
-        config = run.config
-        backend = open_backend(config.backend.name, **config.backend.options)
-        session = cls(run, Store.open(run.store_url), backend, total_steps, report)
-        saved = checkpoint.latest(run.checkpoints)
-        if saved is not None:
-            session._restore(*saved)
+        backend = _open_backend(run.config)
+        store = Store.open(run.store_url)
+        try:
+            session = cls(run, store, backend, total_steps, report)
+            saved = checkpoint.latest(run.checkpoints)
+            if saved is not None:
+                session._restore(*saved)
+        except BaseException:
+            store.close()
+            raise
         return session
 
     def begin(self) -> None:
         """Record in the run that it goes on here, and drop the numbers of steps that will be taken again."""
-        target = json.loads(self._backend.target.to_json())
+        facts = {
+            "backend": self._run.config.backend.model_dump(),
+            "target": json.loads(self._backend.target.to_json()) if self._backend else None,
+            "bf16": self.game.bf16,
+            "threads": torch.get_num_threads(),
+        }
         self._run.truncate_metrics(self.step)
-        self._run.add_segment(self.step, {"backend": self._run.config.backend.model_dump(), "target": target})
+        self._run.add_segment(self.step, facts)
+
+    def draw(self, tag: str) -> None:
+        """Fill the pool from the prior as it is now."""
+        self.pool = self.prior.sample(self._run.config.prior.shots, tag=tag)
+        self.distribution = self.prior.distribution()
 
     def save(self, step: int) -> None:
         """Write the checkpoint of `step`."""
@@ -89,20 +112,20 @@ class Session:
         tensors = {f"game.{name}": tensor for name, tensor in networks.items()}
         tensors |= {f"prior.{name}": torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         tensors["pool"] = torch.from_numpy(self.pool)
-        distribution = self.prior.distribution() if step else None
-        if distribution is not None:
-            tensors["distribution"] = torch.from_numpy(distribution)
+        if self.distribution is not None:
+            tensors["distribution"] = torch.from_numpy(self.distribution)
         checkpoint.save(self._run.checkpoints, step, tensors, {"game": values, "prior": prior_values})
 
     def trained(self) -> Trained:
         """What can be drawn and evaluated now."""
-        return Trained(self.game, self.pool, self.prior.distribution())
+        return Trained(self.game, self.pool, self.distribution)
 
     def _restore(self, tensors: checkpoint.Tensors, state: dict[str, Any]) -> None:
         self.game.load_state(checkpoint.below(tensors, "game."), state["game"])
         arrays = {name: tensor.numpy() for name, tensor in checkpoint.below(tensors, "prior.").items()}
         self.prior.load_state(arrays, state["prior"])
         self.pool = tensors["pool"].numpy()
+        self.distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
         self.step = state["step"]
 
     def close(self) -> None:
@@ -114,3 +137,13 @@ class Session:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _open_backend(config: Config) -> Backend | None:
+    """The device; None where recorded shots are all that is asked for and it cannot be opened."""
+    try:
+        return open_backend(config.backend.name, **config.backend.options)
+    except BackendError:
+        if config.store.policy != "replay" or config.prior.gradient == "exact":
+            raise
+        return None

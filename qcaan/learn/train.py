@@ -1,8 +1,8 @@
 """The training loop: one page, top to bottom.
 
 A step s depends on nothing but the state before it and the seed: batches, latent draws and measurements derive their
-random numbers from (seed, what, s), never from a generator that lives across steps. So a run that is stopped at any
-moment and resumed ends bit for bit where the undisturbed run ends, and shots that were measured before the interruption
+random numbers from (seed, what, s), and no generator lives across steps. So a run that is stopped at any moment and
+resumed ends bit for bit where the undisturbed run ends, and shots that were measured before the interruption
 are taken from the store, not measured again.
 
 Source of the method: Rudolph et al., Phys. Rev. X 12, 031010 (2022); a re-implementation from its public description.
@@ -18,7 +18,10 @@ import numpy as np
 import torch
 
 from qcaan.config import Config
+from qcaan.errors import ConfigError
+from qcaan.execution.counts import BitArray
 from qcaan.learn import data, pictures
+from qcaan.learn.classifier import Classifier
 from qcaan.learn.metrics import classifier_for
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.schedule import Schedule
@@ -66,19 +69,41 @@ def prepare(config: Config, out: str | Path | None = None) -> RunDirectory:
     return run
 
 
+def change(run: RunDirectory, config: Config) -> None:
+    """Let `run` go on with another configuration, once it could be opened with that; otherwise nothing is changed.
+
+    Raises:
+        ConfigError, DataError, BackendError, StoreError: what could not be opened.
+    """
+    schedule = Schedule.of(config, len(data.load(config.data.name).train))
+    Session.open(RunDirectory(run.path, config), schedule.total).close()
+    run.write_config(config)
+
+
 def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]:
     """Train `run` from its last checkpoint to its end, yielding before every phase and after every step.
 
-    A run that is complete yields nothing. `report` is told how the device's jobs stand while a refit waits for them.
+    A run that is complete yields nothing. `report` is told how things stand while the device's jobs are waited for, and
+    while a classifier for the data is trained, once, before the first step.
+
+    Raises:
+        ConfigError: the run is already past the end that its configuration names.
+        QcaanError: as its tree says; calling again goes on.
     """
     config = run.config
     images = data.load(config.data.name)
     schedule = Schedule.of(config, len(images.train))
     size, total = config.train.batch_size, schedule.total
     with Session.open(run, total, report) as session:
-        if session.step >= total:
+        if session.step > total:
+            raise ConfigError(f"train.max_steps, train.epochs: they end at step {total}, the run is at {session.step}")
+        if session.step == total and run.picture(total).exists():
             return
         session.begin()
+        classifier = None
+        if config.train.scores:
+            yield Progress(session.step, total, session.step // schedule.per_epoch, "classifier")
+            classifier = classifier_for(images, report)
         game, prior = session.game, session.prior
         newest: dict[str, Any] = {}
         for step in range(session.step, total):
@@ -86,16 +111,15 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
             if step == session.step or position == 0:
                 order = rng(config.seed, "epoch", epoch).permutation(len(images.train))
             record: dict[str, Any] = {}
+            refit = step % schedule.refresh_every == 0
 
-            if step % schedule.refresh_every == 0:
+            if step > session.step and (refit or step % config.train.checkpoint_every == 0):
                 session.save(step)
+            if refit:
                 yield Progress(step, total, epoch, "refit", newest)
-                chosen = rng(config.seed, "target", step).integers(len(images.train), size=config.prior.target_images)
-                target = game.latent_bits(data.to_tensor(images.train[chosen]), rng(config.seed, "binarise", step))
+                target = target_bits(session, config, images, step)
                 record |= prior.refit(target, tag=f"{step}/refit") | {"prior/losses": list(prior.losses)}
-                session.pool = prior.sample(config.prior.shots, tag=f"{step}/pool")
-            elif step % config.train.checkpoint_every == 0:
-                session.save(step)
+                session.draw(f"{step}/pool")
 
             real = data.to_tensor(images.train[order[position * size :][:size]])
             latent = session.pool[rng(config.seed, "latent", step).integers(len(session.pool), size=size)]
@@ -106,7 +130,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 record |= {f"gan/{name}": value for name, value in losses.items()}
             if done == total or done % (config.train.evaluate_every or total) == 0:
                 yield Progress(done, total, epoch, "evaluate", newest)
-                record |= evaluate(run, session.trained(), images, done)
+                record |= evaluate(run, session.trained(), images, classifier, done)
             if record:
                 run.log(done, epoch, record)
                 newest = newest | record
@@ -114,13 +138,30 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 session.save(total)
             yield Progress(done, total, epoch, "train", newest)
 
+        if session.step == total:  # resumed with an end that is the last checkpoint's step
+            epoch = (total - 1) // schedule.per_epoch
+            yield Progress(total, total, epoch, "evaluate", newest)
+            run.log(total, epoch, evaluate(run, session.trained(), images, classifier, total))
 
-def evaluate(run: RunDirectory, trained: Trained, images: data.Images, step: int) -> dict[str, Any]:
-    """Draw pictures with the generator as it is now, score it, return the record."""
-    pictures.save_grid(run.samples / f"step-{step:06d}.png", trained.draw(100, run.config.seed), columns=10, scale=2)
-    if not run.config.train.scores:
-        return {}
-    figures = trained.evaluate(images, classifier_for(images), run.config).to_dict()
+
+def target_bits(session: Session, config: Config, images: data.Images, step: int) -> BitArray:
+    """What the discriminator reads, as bits: uint8 (target_images, n_bits), the target of the refit at `step`."""
+    n = config.prior.target_images
+    chance = rng(config.seed, "target", step)
+    n_generated = n // 2 if config.prior.activations == "both" and len(session.pool) else 0
+    seen = images.train[chance.integers(len(images.train), size=n - n_generated)]
+    if n_generated:
+        latent = session.pool[chance.integers(len(session.pool), size=n_generated)]
+        seen = np.concatenate([seen, session.game.generate(latent, rng=chance)])
+    return session.game.latent_bits(data.to_tensor(seen), rng(config.seed, "binarise", step))
+
+
+def evaluate(
+    run: RunDirectory, trained: Trained, images: data.Images, classifier: Classifier | None, step: int
+) -> dict[str, Any]:
+    """Score the generator as it is now, if there is a classifier, and draw pictures; return the record."""
+    figures = trained.evaluate(images, classifier, run.config).to_dict() if classifier else {}
+    pictures.save_grid(run.picture(step), trained.draw(100, run.config.seed), columns=10, scale=2)
     return {f"eval/{name}": value for name, value in figures.items()}
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qcaan.circuits.gates import FloatArray
@@ -13,7 +12,7 @@ from qcaan.errors import DataError
 from qcaan.learn import checkpoint
 from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import ImageArray, Images
-from qcaan.learn.distributions import to_bits
+from qcaan.learn.distributions import in_random_order, to_bits
 from qcaan.learn.gan import Game
 from qcaan.learn.metrics import Evaluation, evaluate
 from qcaan.learn.run_directory import RunDirectory
@@ -44,13 +43,17 @@ class Trained:
         return cls(game, tensors["pool"].numpy(), distribution)
 
     def draw(self, n: int, seed: int) -> ImageArray:
-        """Images uint8 (n, 28, 28) of latent vectors drawn from the distribution, or from the pool with replacement."""
+        """Images uint8 (n, 28, 28) of latent vectors drawn from the distribution.
+
+        Where that is not known they come from the pool, which is a sample of it: in random order, none twice before all
+        have been used once.
+        """
         rng = np.random.default_rng(seed)
         if self.distribution is None:
-            chosen = self.pool[rng.integers(len(self.pool), size=n)]
+            chosen = self.pool[in_random_order(len(self.pool), n, rng)]
         else:
             chosen = to_bits(rng.choice(len(self.distribution), size=n, p=self.distribution), self.pool.shape[1])
-        return self.game.generate(chosen, rng=torch.Generator().manual_seed(seed))
+        return self.game.generate(chosen, rng=rng)
 
     def evaluate(self, data: Images, classifier: Classifier, config: Config) -> Evaluation:
         """By exact enumeration where the distribution is known and nothing else is random; otherwise by sampling."""

@@ -186,8 +186,15 @@ def test_jobs_of_a_run(call: Call, run: Path) -> None:
     assert [job["tag"] for job in jobs] == ["0/pool", "4/pool"]
     assert all(job["state"] == "done" and job["shots"] == 200 for job in jobs)
     (cost,) = json.loads(call("jobs", "costs", "--store", run, "--json")[1])
-    assert cost["usd"] == 0
-    assert cost["shots"] == 400
+    assert {name: cost[name] for name in ("submissions", "shots", "usd_low", "usd_high")} == {
+        "submissions": 2,
+        "shots": 400,
+        "usd_low": 0,
+        "usd_high": 0,
+    }
+    for name in ("submissions", "shots", "usd_low", "usd_high"):
+        assert sum(job[name] for job in jobs) == cost[name]
+    assert {job["device"] for job in jobs} == {cost["device"]}
     shown = json.loads(call("jobs", "show", jobs[0]["run"], "0/pool", "--store", run)[1])
     assert shown["tag"] == "0/pool"
     assert call("jobs", "attach", "--store", run) == (0, "nothing is open on this device\n", "")
@@ -201,6 +208,7 @@ def test_jobs_of_a_run(call: Call, run: Path) -> None:
 def test_estimate_counts_what_the_run_sent(call: Call, run: Path) -> None:
     found = json.loads(call("estimate", "tiny.yaml", "--json")[1])
     assert (found["refits"], found["submissions"], found["shots"]) == (2, 2, 400)
+    assert {"device", "usd_low", "usd_high"} <= found.keys()
     shift = json.loads(call("estimate", "tiny.yaml", "--set", "prior.gradient=parameter_shift", "--json")[1])
     n_params = 2 * 3 + 3
     assert shift["circuits"] == 2 * (2 * (1 + 2 * n_params) + 1)

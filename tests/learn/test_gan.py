@@ -70,7 +70,8 @@ def test_resume_is_bit_exact(changes) -> None:
     expected = play(whole, range(12))
     play(half, range(5))
     tensors, values = half.state()
-    resumed = Game(N_BITS, half.settings, seed=99, total_steps=20)
+    resumed = make(**changes)
+    play(resumed, range(7, 10))  # nothing of what it was may remain
     resumed.load_state(load(save(tensors)), values)
     assert play(resumed, range(5, 12)) == expected[5:]
     assert same(whole, resumed)
@@ -114,7 +115,7 @@ def test_foreign_checkpoints_are_refused() -> None:
         Game(6, TINY, seed=1, total_steps=20).load_state(tensors, values)
     with pytest.raises(DataError, match="does not fit these networks"):
         make(channels=3).load_state(tensors, values)
-    del tensors["rng"]
+    del tensors["generator.encode.weight"]
     with pytest.raises(DataError, match="does not fit these networks"):
         make().load_state(tensors, values)
 
@@ -222,9 +223,9 @@ def test_noise_inputs() -> None:
     play(game, range(4))
     bits = np.zeros((3, N_BITS), np.uint8)
     assert len(np.unique(game.generate(bits), axis=0)) == 1
-    drawn = game.generate(bits, rng=torch.Generator().manual_seed(0))
+    drawn = game.generate(bits, rng=np.random.default_rng(0))
     assert len(np.unique(drawn, axis=0)) == 3
-    assert np.array_equal(drawn, game.generate(bits, rng=torch.Generator().manual_seed(0)))
+    assert np.array_equal(drawn, game.generate(bits, rng=np.random.default_rng(0)))
 
 
 def test_continuous_values_enter_as_they_are() -> None:

@@ -1,0 +1,146 @@
+"""What the command line says while it works: log records, progress and errors, all on standard error.
+
+Why standard error: results on standard output stay clean, for a file or the next program. Why one console for bars and
+records: it prints a record above a bar that is alive. Without a terminal, progress is log records too, a line now and
+then: a log file of CI shows that something moves, and `--log-json` is JSON throughout.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from qcaan.cli.options import plain
+from qcaan.errors import QcaanError
+
+EVERY_S = 10.0
+"""Without a terminal, seconds between two lines of progress."""
+
+_stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+_log = logging.getLogger("qcaan.cli")
+_progress = logging.getLogger("qcaan.progress")
+_progress.setLevel(logging.INFO)
+_STANDARD = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "taskName"}
+
+
+class _Lines(logging.Handler):
+    """One line a record, for people."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        colour = "bold red" if record.levelno >= logging.ERROR else "yellow"
+        label = f"[{colour}]{record.levelname.lower()}:[/] " if record.levelno >= logging.WARNING else ""
+        _stderr.print(label + plain(record.getMessage()))
+
+
+class _JsonLines(logging.Handler):
+    """One JSON object a record: `time`, `level`, `logger`, `message`, and what the record brings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        facts = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        extra = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        sys.stderr.write(json.dumps(facts | extra, default=str) + "\n")
+
+
+@contextmanager
+def logs(as_json: bool) -> Iterator[None]:
+    """Show the records of qcaan: warnings as lines for people, or all from INFO on as JSON."""
+    logger = logging.getLogger("qcaan")
+    handler, level = (_JsonLines(), logging.INFO) if as_json else (_Lines(), logging.WARNING)
+    before = logger.level
+    logger.setLevel(level)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def tell_error(error: QcaanError | OSError, exit_code: int) -> None:
+    """An error and its notes, without a traceback."""
+    text = "\n  ".join([str(error), *getattr(error, "__notes__", ())])
+    _log.error("%s", text, extra={"error": type(error).__name__, "exit_code": exit_code})
+
+
+class Meter:
+    """Shows how far long work is: a bar on a terminal; elsewhere a line for every new phase, and every ten seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        lines = any(isinstance(handler, _JsonLines) for handler in logging.getLogger("qcaan").handlers)
+        self._bar = None if lines or not _stderr.is_terminal else _new_bar()
+        self._task = self._bar.add_task("start", total=None, numbers="") if self._bar else None
+        self._phase = ""
+        self._began = (clock(), 0)
+        self._told_at = clock()
+
+    def show(
+        self, phase: str, done: int, total: int, values: Mapping[str, Any] | None = None, *, quiet: bool = False
+    ) -> None:
+        """`done` of `total` steps; `values` are shown behind them. A `quiet` phase is no news by itself."""
+        numbers = "  ".join(f"{name} {_short(value)}" for name, value in (values or {}).items())
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=phase, completed=done, total=total, numbers=numbers)
+            return
+        now = self._clock()
+        if not self._phase:
+            self._began = (now, done)
+        news = phase != self._phase and not quiet
+        if not quiet or not self._phase:
+            self._phase = phase
+        if not news and now - self._told_at < EVERY_S:
+            return
+        self._told_at = now
+        elapsed_s, fresh = now - self._began[0], done - self._began[1]
+        left = f", {elapsed_s / fresh * (total - done):.0f} s left" if fresh > 0 else ""
+        _progress.info(
+            "%s",
+            f"{phase} {done}/{total}, {elapsed_s:.0f} s elapsed{left}  {numbers}".rstrip(),
+            extra={"phase": phase, "done": done, "total": total, "elapsed_s": round(elapsed_s, 3)} | dict(values or {}),
+        )
+
+    def tell(self, text: str) -> None:
+        """A text in place of the numbers."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, numbers=text)
+        elif self._clock() - self._told_at >= EVERY_S:
+            self._told_at = self._clock()
+            _progress.info("%s", text)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _new_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description:10}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        console=_stderr,
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
