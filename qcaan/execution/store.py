@@ -212,7 +212,8 @@ class Store(Database):
         """
         if cap_usd < math.inf:
             with self.write() as connection:
-                self._reserve(connection, budget, cap_usd, 0.0)
+                held = self._hold(connection, budget, cap_usd)
+            _check_room(budget, held, 0.0, cap_usd)  # after the transaction: a lower cap stays
 
     def retarget(self, s: Submission, target: Target, usd_high: float, budget: str, cap_usd: float) -> None:
         """A submission that was never sent will run on the device as it is now, at its price, paid from `budget`.
@@ -292,17 +293,16 @@ class Store(Database):
         connection.execute(statement, {"submission": submission, "kind": kind, "data": data})
 
     def _reserve(self, connection: Connection, budget: str, cap_usd: float, usd: float) -> None:
+        _check_room(budget, self._hold(connection, budget, cap_usd), usd, cap_usd)
+
+    def _hold(self, connection: Connection, budget: str, cap_usd: float) -> float:
+        """Set the cap; return what is spent or reserved, which nobody else can add to until this transaction ends."""
         row = {"name": budget, "cap_usd": cap_usd}
         connection.execute(self.insert_new(budgets).on_conflict_do_nothing(), row)
         # The row is locked (SQLite: the whole store is), so that two processes cannot both see room for their own.
         connection.execute(select(budgets).where(budgets.c.name == budget).with_for_update())
         connection.execute(update(budgets).where(budgets.c.name == budget).values(cap_usd=cap_usd))
-        held = float(connection.execute(_HELD, {"budget": budget}).scalar_one() or 0.0)
-        if held + usd > cap_usd + 1e-9:
-            raise BudgetError(
-                f"budget '{budget}': {held:.2f} USD spent or reserved and {usd:.2f} USD more exceed the cap of "
-                f"{cap_usd:.2f} USD; nothing was sent; raise budget.cap_usd to go on"
-            )
+        return float(connection.execute(_HELD, {"budget": budget}).scalar_one() or 0.0)
 
     def _remember(self, connection: Connection, target: Target, unknown: dict[str, NativeProgram]) -> None:
         if target.digest not in self._targets:
@@ -363,6 +363,14 @@ def _submission(row: Row) -> Submission:  # type: ignore[type-arg]
     values = dict(row._mapping)
     failures = {int(k): v for k, v in json.loads(values["failures"] or "{}").items()}
     return Submission(**values | {"failures": failures})
+
+
+def _check_room(budget: str, held: float, usd: float, cap_usd: float) -> None:
+    if held + usd > cap_usd + 1e-9:
+        raise BudgetError(
+            f"budget '{budget}': {held:.2f} USD spent or reserved and {usd:.2f} USD more exceed the cap of "
+            f"{cap_usd:.2f} USD; nothing was sent; raise budget.cap_usd to go on"
+        )
 
 
 def _update(before: tuple[str, ...], *columns: str) -> Update:
