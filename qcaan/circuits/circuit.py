@@ -26,22 +26,26 @@ class Theta:
     offset: float = 0.0
 
     def __mul__(self, factor: float) -> "Theta":
+        _require_number(factor)
         return Theta(self.index, self.scale * factor, self.offset * factor)
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> "Theta":
+        _require_number(divisor)
         return self * (1 / divisor)
 
     def __neg__(self) -> "Theta":
         return self * -1.0
 
     def __add__(self, shift: float) -> "Theta":
+        _require_number(shift)
         return Theta(self.index, self.scale, self.offset + shift)
 
     __radd__ = __add__
 
     def __sub__(self, shift: float) -> "Theta":
+        _require_number(shift)
         return self + -shift
 
 
@@ -49,9 +53,9 @@ class _ThetaVector:
     """`theta[k]` is the k-th parameter of a circuit."""
 
     def __getitem__(self, index: int) -> Theta:
-        if index < 0:
-            raise CircuitError(f"theta[{index}]: parameters are counted from 0")
-        return Theta(index)
+        if not isinstance(index, int | np.integer) or isinstance(index, bool) or index < 0:
+            raise CircuitError(f"theta[{index!r}]: parameters are counted from 0")
+        return Theta(int(index))
 
     def __repr__(self) -> str:
         return "theta"
@@ -88,10 +92,14 @@ class Circuit:
     measured: tuple[int, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if not isinstance(self.n_qubits, int | np.integer):
+            raise CircuitError(f"n_qubits={self.n_qubits!r} is not a whole number")
         if self.n_qubits < 1:
             raise CircuitError(f"a circuit needs at least one qubit, not {self.n_qubits}")
-        object.__setattr__(self, "gates", tuple(self.gates))
-        object.__setattr__(self, "measured", tuple(self.measured) or tuple(range(self.n_qubits)))
+        object.__setattr__(self, "n_qubits", int(self.n_qubits))
+        object.__setattr__(self, "gates", tuple(_plain(gate) for gate in self.gates))
+        measured = tuple(_qubit("measured", q) for q in self.measured)
+        object.__setattr__(self, "measured", measured or tuple(range(self.n_qubits)))
         for position, gate in enumerate(self.gates):
             _check(gate, self.n_qubits, position)
         if len(set(self.measured)) != len(self.measured) or not all(0 <= q < self.n_qubits for q in self.measured):
@@ -268,7 +276,10 @@ def check_theta(values: ArrayLike, n_params: int) -> FloatArray:
     Raises:
         CircuitError: the shape is wrong, or a value is not finite.
     """
-    batch = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    try:
+        batch = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise CircuitError(f"theta is not an array of numbers: {error}") from error
     if batch.ndim != 2 or batch.shape[1] != n_params:
         needed = f"(batch, {n_params}) or ({n_params},)"
         raise CircuitError(f"theta has shape {np.shape(values)}; this circuit needs {needed}")
@@ -276,6 +287,20 @@ def check_theta(values: ArrayLike, n_params: int) -> FloatArray:
         row, column = np.argwhere(~np.isfinite(batch))[0]
         raise CircuitError(f"theta[{column}] of row {row} is {batch[row, column]}; angles must be finite radians")
     return batch
+
+
+def _require_number(value: object) -> None:
+    if not isinstance(value, int | float | np.number):
+        raise CircuitError(f"an angle is a multiple of one entry of theta, plus a number; {value!r} is not a number")
+
+
+def _plain(gate: Gate) -> Gate:
+    """The gate with its qubits as int and its numbers as float."""
+    plain = all(type(q) is int for q in gate.qubits) and all(type(a) in (float, Theta) for a in gate.angles)
+    if plain and type(gate.qubits) is type(gate.angles) is tuple:
+        return gate
+    angles = tuple(_angle(gate.name, angle) for angle in gate.angles)
+    return Gate(gate.name, tuple(_qubit(gate.name, q) for q in gate.qubits), angles)
 
 
 def _qubit(name: str, value: object) -> int:
@@ -325,7 +350,7 @@ def _rotations(basis: Basis, n_qubits: int) -> list[Gate]:
 
 
 def _trusted(n_qubits: int, gates: tuple[Gate, ...], measured: tuple[int, ...]) -> Circuit:
-    """A circuit whose parts were checked before: adding gates one by one stays linear in their number."""
+    """A circuit whose parts were checked before: gates that are added one by one are checked once each."""
     circuit = object.__new__(Circuit)
     object.__setattr__(circuit, "n_qubits", n_qubits)
     object.__setattr__(circuit, "gates", gates)

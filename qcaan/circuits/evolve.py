@@ -8,6 +8,7 @@ of its angles are combinations of those three, so no decomposition is ever diffe
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -96,10 +97,11 @@ def densities(v: Floats, out: Floats, first: int, last: int) -> None:
 
 
 @entry
-def run_forward(tables: Tables, values: Floats, states: Floats, out: Floats) -> None:
+def run_forward(tables: Tables, values: Floats, states: Floats, out: Floats, high: Literal[1] | None) -> None:
     """Probabilities (B, 2**n_qubits) of every row of `values`.
 
-    `states` (B, rows, 2 * 2**m + PAD) keeps the final states; (1, ...) is work space.
+    `states` (B, rows, 2 * 2**m + PAD) keeps the final states; (1, ...) is work space. `high` is None if a state is a
+    single row, else 1: for None, numba does not even compile what high bits need.
     """
     n_layers = tables[5].shape[0]
     for b in range(values.shape[0]):
@@ -108,7 +110,8 @@ def run_forward(tables: Tables, values: Floats, states: Floats, out: Floats) -> 
         product_state(bound[2], v)
         for level in range(1, n_layers + 1):
             forward_rows(tables, bound, level, v, 0, v.shape[0])
-            forward_columns(tables, bound, level, v, 0, v.shape[1] - PAD)
+            if high is not None:
+                forward_columns(tables, bound, level, v, 0, v.shape[1] - PAD)
         densities(v, out[b], 0, v.shape[0])
 
 
@@ -270,7 +273,9 @@ def gather(
 
 
 @entry
-def run_backward(tables: Tables, values: Floats, states: Floats, cotangent: Floats, gradient: Floats) -> None:
+def run_backward(
+    tables: Tables, values: Floats, states: Floats, cotangent: Floats, gradient: Floats, high: Literal[1] | None
+) -> None:
     """Gradient (B, n_values) of sum(cotangent * probabilities), from the final `states` of `run_forward`."""
     n_layers, n = tables[5].shape
     v, u = np.empty_like(states[0]), np.empty_like(states[0])
@@ -280,7 +285,8 @@ def run_backward(tables: Tables, values: Floats, states: Floats, cotangent: Floa
         singles, doubles = np.zeros((n_layers + 1, n)), np.zeros((n_layers + 1, n, n))
         bras(states[b], cotangent[b], v, u, 0, v.shape[0])
         for level in range(n_layers, 0, -1):
-            backward_columns(tables, bound, level, v, u, 0, v.shape[1] - PAD, turns[level])
+            if high is not None:
+                backward_columns(tables, bound, level, v, u, 0, v.shape[1] - PAD, turns[level])
             backward_rows(tables, bound, level, v, u, 0, v.shape[0], turns[level])
             backward_flips(tables, bound, level, v, u, 0, v.shape[0], flips[level])
             backward_diagonal(tables, bound, level, v, u, 0, v.shape[0], singles[level], doubles[level])

@@ -62,6 +62,7 @@ class Engine:
         self._real = np.dtype(np.float64 if np.dtype(dtype) == np.complex128 else np.float32)
         self._passes = _compiled_passes()
         self._shape = self._passes.state_shape(self.n_qubits)
+        self._high: Literal[1] | None = 1 if self._shape[0] > 1 else None
         self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._gates = parametric_gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
         self._alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) and circuit.n_two_qubit else None
@@ -113,7 +114,10 @@ class Engine:
 
     def _checked(self, values: ArrayLike) -> FloatArray:
         """A private float64 (B, n_values): the caller may go on and change its own array before the gradient."""
-        batch = np.array(values, dtype=np.float64, order="C", ndmin=2)
+        try:
+            batch = np.array(values, dtype=np.float64, order="C", ndmin=2)
+        except (TypeError, ValueError):
+            return check_theta(values, self.n_values)
         if batch.ndim == 2 and batch.shape[1] == self.n_values and math.isfinite(np.vdot(batch, batch)):
             return batch
         return check_theta(batch, self.n_values)
@@ -127,9 +131,9 @@ class Engine:
         self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
     ) -> None:
         """`run_forward` or `run_backward` on all rows of the arrays, on as many threads as pay."""
-        if (way, self._real) not in _warm:
+        if (kind := (way, self._real, self._high)) not in _warm:
             with _announced():
-                _warm.add((way, self._real))
+                _warm.add(kind)
                 self._run(way, tables, batch, states, *arrays)
         elif self.n_qubits < BATCH_THREADS_FROM or self._threads == 1:
             self._run_rows(way, tables, batch, states, *arrays)
@@ -151,7 +155,7 @@ class Engine:
         if states is None:
             states = np.empty((1, *self._shape), dtype=self._real)
         run = self._passes.run_forward if way == "forward" else self._passes.run_backward
-        run(tables, batch, states, *arrays)
+        run(tables, batch, states, *arrays, self._high)
 
     def _run_shared(
         self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
@@ -194,4 +198,4 @@ def _announced() -> Iterator[None]:
         word.cancel()
 
 
-_warm: set[tuple[Way, np.dtype[Any]]] = set()
+_warm: set[tuple[Way, np.dtype[Any], int | None]] = set()

@@ -75,38 +75,38 @@ def transpile(circuit: Circuit, target: NativeTarget, basis: Basis = "Z") -> Tem
 
 
 def _entanglers(target: NativeTarget) -> list[NativeName]:
-    """The two-qubit gates to compile for; where there is none, none will be needed."""
+    """The two-qubit gates to compile for; where there is none, none may be needed."""
     known: tuple[NativeName, ...] = ("ms", "zz")
     return [name for name in known if name in target.native_gates] or ["zz"]
 
 
 def _check(circuit: Circuit, target: NativeTarget) -> None:
     if circuit.n_qubits > target.n_qubits:
-        raise CircuitError(f"the circuit has {circuit.n_qubits} qubits, target '{target.name}' has {target.n_qubits}")
+        raise CircuitError(
+            f"the circuit has {circuit.n_qubits} qubits, target '{target.name}' has {target.n_qubits}: "
+            "use a larger target, or a circuit with fewer qubits"
+        )
     if "gpi2" not in target.native_gates:
         raise CircuitError(
-            f"target '{target.name}' has no gpi2; which every pulse is made of; its native gates are "
-            f"{', '.join(target.native_gates)}"
-        )
-    entangling = next(((i, g) for i, g in enumerate(circuit.gates) if len(g.qubits) == 2), None)
-    if entangling and not {"ms", "zz"} & set(target.native_gates):
-        position, gate = entangling
-        raise CircuitError(
-            f"gate {position}, {gate.name}{gate.qubits}: target '{target.name}' has no two-qubit gate, only "
-            f"{', '.join(target.native_gates)}; use a target with ms or zz"
+            f"target '{target.name}' has no gpi2, which every pulse is made of, only "
+            f"{', '.join(target.native_gates)}: use a target with gpi2"
         )
 
 
 def _compile(circuit: Circuit, target: NativeTarget, native: NativeName) -> Template:
-    network = lower(circuit, rename=True)
+    network = simplified(lower(circuit, rename=True))
     if _unconnected(network, target):
-        network = lower(circuit, rename=False)
+        network = simplified(lower(circuit, rename=False))
+    if network.events and native not in target.native_gates:
+        raise CircuitError(
+            f"{_first(circuit)}: target '{target.name}' has no two-qubit gate, only "
+            f"{', '.join(target.native_gates)}; use a target with ms or zz"
+        )
     if pair := _unconnected(network, target):
         raise CircuitError(
-            f"qubits {pair[0]} and {pair[1]} are entangled, but target '{target.name}' does not connect them; "
+            f"{_first(circuit, pair)}: target '{target.name}' does not connect the qubits {pair[0]} and {pair[1]}; "
             "place the circuit on connected qubits"
         )
-    network = simplified(network)
     binder = Binder(network, wires(network, native), native)
     return Template(binder.program, circuit.n_params, circuit.measured, binder)
 
@@ -116,3 +116,12 @@ def _unconnected(network: Network, target: NativeTarget) -> tuple[int, int] | No
         return None
     connected = {frozenset(pair) for pair in target.connectivity}
     return next((e.qubits for e in network.events if frozenset(e.qubits) not in connected), None)
+
+
+def _first(circuit: Circuit, pair: tuple[int, int] | None = None) -> str:
+    """The first two-qubit gate, on this pair if one is given, for a message."""
+    gates = (
+        (i, g) for i, g in enumerate(circuit.gates) if len(g.qubits) == 2 and pair in (None, g.qubits, g.qubits[::-1])
+    )
+    position, gate = next(gates)
+    return f"gate {position}, {gate.name}{gate.qubits}"

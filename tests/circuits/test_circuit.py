@@ -142,3 +142,30 @@ def test_long_circuits_are_built_in_linear_time() -> None:
     for _ in range(2000):
         circuit = circuit.rx(0.1, 0)
     assert len(circuit.gates) == 2000
+
+
+def test_whole_numbers_are_angles_and_numpy_integers_are_qubits() -> None:
+    circuit = Circuit(np.int64(2), [Gate("rx", [np.int64(1)], [1])], measured=[np.int64(1)])  # type: ignore[arg-type]
+    assert circuit == Circuit(2, (Gate("rx", (1,), (1.0,)),), measured=(1,))
+    assert type(circuit.gates[0].angles[0]) is float
+    assert oracle.unitary(circuit).shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Circuit(2.5),
+        lambda: Circuit("2"),
+        lambda: Circuit(2, (Gate("rx", (0.5,), (0.3,)),)),
+        lambda: Circuit(2, (Gate("rx", (0,), ("a",)),)),
+        lambda: Circuit(2).measure(0.0),
+        lambda: theta[0.5],
+        lambda: theta[True],
+        lambda: theta[0] * theta[1],
+        lambda: theta[0] + theta[1],
+        lambda: theta[0] - "a",
+    ],
+)
+def test_what_is_no_number_is_named(build: Any) -> None:
+    with pytest.raises(CircuitError):
+        build()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,18 @@ def entangling_angles(bound):
     return np.abs(bound.angles[:, [stop - 1 for gate, stop in stops if len(gate.qubits) == 2]])
 
 
+@cache
+def compiled(family, n, target):
+    """One compilation serves all tests: at 25 qubits it takes seconds."""
+    return transpile(suite.FAMILIES[family](n), target)
+
+
 @pytest.mark.parametrize("n", [8, 16, 25])
 @pytest.mark.parametrize("family", BOUNDS)
 def test_counts(family, n):
-    circuit = suite.FAMILIES[family](n)
     n_two_qubit, *n_pulses = BOUNDS[family](n)
     for target, pulses in zip((ARIA, FORTE), n_pulses, strict=True):
-        template = transpile(circuit, target)
+        template = compiled(family, n, target)
         assert template.program.n_two_qubit <= n_two_qubit
         assert template.program.n_pulses <= pulses
         bound = template.bind(np.random.default_rng(1).uniform(-math.pi, math.pi, (20, template.n_params)))
@@ -53,13 +59,13 @@ def test_counts(family, n):
 
 
 def test_quantum_volume_at_8_qubits():
-    programs = [transpile(suite.FAMILIES["QV d8"](8), target).program for target in (ARIA, FORTE)]
+    programs = [compiled("QV d8", 8, target).program for target in (ARIA, FORTE)]
     assert [(p.n_two_qubit, p.n_pulses) for p in programs] == [(84, 128), (84, 240)]
 
 
 def test_folding_halves_the_mean_angle():
     """Uniform angles in (-pi, pi) have the mean |angle| pi/2; folded, pi/4."""
-    template = transpile(suite.FAMILIES["qcbm all-to-all L4"](8), ARIA)
+    template = compiled("qcbm all-to-all L4", 8, ARIA)
     bound = template.bind(np.random.default_rng(1).uniform(-math.pi, math.pi, (500, 176)))
     # 500 x 112 angles, standard deviation pi/4 / sqrt 3: six standard errors of the mean are 0.012 (false alarm 2e-9).
     assert entangling_angles(bound).mean() == pytest.approx(math.pi / 4, abs=0.012)
@@ -67,7 +73,7 @@ def test_folding_halves_the_mean_angle():
 
 def test_generic_two_qubit_blocks_use_partial_angles():
     """A block between others needs 3 entanglers of 0.375 turn in total on average, against 0.75 as cx."""
-    bound = transpile(suite.FAMILIES["QV d8"](16), FORTE).bind()
+    bound = compiled("QV d8", 16, FORTE).bind()
     assert entangling_angles(bound).sum() / (2 * math.pi) < 0.42 * BLOCKS[16]
 
 

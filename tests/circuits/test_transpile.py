@@ -11,6 +11,7 @@ from qcaan.circuits.circuit import Circuit, Gate, theta
 from qcaan.circuits.gates import GATES
 from qcaan.circuits.native import ARIA, FORTE, GateSet
 from qcaan.circuits.oracle import probabilities
+from qcaan.circuits.simulate import Engine
 from qcaan.circuits.transpile import transpile
 from qcaan.errors import CircuitError
 
@@ -209,8 +210,8 @@ def test_with_both_entanglers_the_better_is_used():
     [
         (GateSet("bare", ("gpi", "gpi2")), ["bare", "two-qubit", "cx"]),
         (GateSet("odd", ("gpi", "ms")), ["odd", "gpi2"]),
-        (GateSet("small", ("gpi2", "zz"), n_qubits=2), ["small", "3 qubits"]),
-        (GateSet("line", ("gpi2", "zz"), connectivity=((0, 1), (1, 2))), ["line", "0 and 2"]),
+        (GateSet("small", ("gpi2", "zz"), n_qubits=2), ["small", "3 qubits", "larger"]),
+        (GateSet("line", ("gpi2", "zz"), connectivity=((0, 1), (1, 2))), ["gate 1, cx", "line", "0 and 2"]),
     ],
 )
 def test_a_target_that_cannot_run_it(target, words):
@@ -219,8 +220,24 @@ def test_a_target_that_cannot_run_it(target, words):
     assert all(word in str(error.value) for word in words)
 
 
-def test_one_qubit_circuits_need_no_entangler():
-    assert_right(Circuit(1).ry(0.3, 0), GateSet("bare", ("gpi", "gpi2")))
+@pytest.mark.parametrize("circuit", [Circuit(1).ry(0.3, 0), Circuit(2).ry(0.3, 0).swap(0, 1), Circuit(2).h(0).cz(0, 1)])
+def test_what_needs_no_entangler_runs_without_one(circuit):
+    assert_right(circuit, GateSet("bare", ("gpi", "gpi2")))
+
+
+def test_a_pair_must_be_connected_only_if_it_is_entangled_in_the_end():
+    line = GateSet("line", ("gpi2", "zz"), connectivity=((0, 1), (1, 2)))
+    assert_right(Circuit(3).h(0).cx(0, 1).cx(2, 0).cz(0, 2), line)
+
+
+@pytest.mark.parametrize(
+    ("circuit", "values"), [(Circuit(1).rx(theta[0], 0), "a"), (Circuit(1).rx(theta[0], 0), [[1], [1, 2]])]
+)
+def test_theta_that_is_no_array_of_numbers(circuit, values):
+    with pytest.raises(CircuitError, match="theta is not an array of numbers"):
+        transpile(circuit, ARIA).bind(values)
+    with pytest.raises(CircuitError, match="theta is not an array of numbers"):
+        Engine(circuit).probabilities(values)
 
 
 @pytest.mark.parametrize("values", [[0.1], [[0.1, 0.2, 0.3]], [[[0.1, 0.2]]], [0.1, math.nan], [math.inf, 0.2]])

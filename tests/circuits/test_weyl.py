@@ -1,4 +1,4 @@
-"""The two-qubit decompositions: right, in the Weyl chamber, and the same angles as Cirq's, also where they degenerate."""
+"""The two-qubit decompositions are right and in the Weyl chamber, also where they degenerate; Cirq finds the same."""
 
 import cirq
 import numpy as np

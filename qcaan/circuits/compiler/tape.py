@@ -19,8 +19,9 @@ IntArray = NDArray[np.int64]
 ALONG, OUT, IN, FORWARD, BACKWARD = range(5)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_inner = cast(Callable[[_Function], _Function], njit(nogil=True, error_model="numpy", inline="always"))
-_entry = cast(Callable[[_Function], _Function], njit(nogil=True, error_model="numpy", cache=True))
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_inner = cast(Callable[[_Function], _Function], njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True))
+_entry = cast(Callable[[_Function], _Function], njit(**_OPTIONS, cache=True))
 _ROOT = math.sqrt(0.5)
 
 
@@ -28,9 +29,9 @@ class Tape(NamedTuple):
     """A network and its wires as arrays. Gaps are numbered wire by wire; a group is numbered like the gap before it.
 
     Affine angles: `affine_constant` (n,), and from `affine_start` (n + 1,) the `affine_index` and `affine_factor` of
-    their terms; first the events', then the rotations', then the directions'. Locals: a constant (`first`), then from `rotation_start` on
-    rotations about Z, each followed by a constant (`later`). Directions are in an order in which each depends only on
-    those before it.
+    their terms; first the events', then the rotations', then the directions'. Locals: a constant (`first`), then from
+    `rotation_start` on rotations about Z, each followed by a constant (`later`). Directions are in an order in which
+    each depends only on those before it.
     """
 
     affine_constant: FloatArray

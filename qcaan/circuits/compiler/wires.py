@@ -32,6 +32,7 @@ from qcaan.circuits.gates import ComplexArray, FloatArray
 Kind = Literal["along", "out", "in", "forward", "backward"]
 _MOST_CANDIDATES = 24
 _STEADY = 1e-9
+_ZERO = Affine()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Direction:
     kind: Kind = "along"
     perpendicular: bool = False
     base: complex = 1.0
-    angle: Affine = Affine()
+    angle: Affine = _ZERO
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class _Path:
         """The direction of a vector `w` that does not vanish at the samples, "along" wherever it is that."""
         parts = self._gaps[gap].parts
         ends = [a for a in (*parts[:2], *parts[-2:]) if isinstance(a, Affine)]
-        for angle in (Affine(), *ends, *(a * -1.0 for a in ends)):
+        for angle in (_ZERO, *ends, *(a * -1.0 for a in ends)):
             turn = np.exp(1j * angle.at(self._thetas))
             base = unit(w * turn.conj())
             if np.abs((base * base[0].conj()).imag).max() < TOLERANCE:
