@@ -49,6 +49,15 @@ def test_overrides_reach_any_key_and_driver_options() -> None:
     assert config.budget.cap_usd == 3
 
 
+def test_another_backend_drops_the_options_of_the_former() -> None:
+    tree = {"backend": {"name": "braket", "device": "sv1"}}
+    assert Config.load(tree, ["backend.name=aer"]).backend.options == {}
+    assert Config.load(tree, ["backend.name=aer", "backend.entangler=zz"]).backend.options == {"entangler": "zz"}
+    assert Config.load(tree, ["backend.name=braket"]).backend.options == {"device": "sv1"}
+    assert Config.load({"backend": {"entangler": "zz"}}, ["backend.name=local"]).backend.options == {"entangler": "zz"}
+    assert tree == {"backend": {"name": "braket", "device": "sv1"}}
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [

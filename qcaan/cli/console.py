@@ -82,7 +82,8 @@ class Meter:
         lines = any(isinstance(handler, _JsonLines) for handler in logging.getLogger("qcaan").handlers)
         self._bar = None if lines or not _stderr.is_terminal else _new_bar()
         self._task = self._bar.add_task("start", total=None, numbers="") if self._bar else None
-        self._phase = ""
+        self._phase: str | None = None
+        self._total = -1
         self._began = (clock(), 0)
         self._told_at = clock()
 
@@ -95,10 +96,10 @@ class Meter:
             self._bar.update(self._task, description=phase, completed=done, total=total, numbers=numbers)
             return
         now = self._clock()
-        if not self._phase:
-            self._began = (now, done)
-        news = phase != self._phase and not quiet
-        if not quiet or not self._phase:
+        news = self._phase is None or (phase != self._phase and not quiet)
+        if total != self._total:
+            self._began, self._total = (now, done), total
+        if not quiet or self._phase is None:
             self._phase = phase
         if not news and now - self._told_at < EVERY_S:
             return

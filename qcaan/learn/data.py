@@ -32,9 +32,8 @@ _REMEDY = "a data folder holds train-images-idx3-ubyte, train-labels-idx1-ubyte 
 class Images:
     """A data set.
 
-    `train` and `test` are uint8 (n, 28, 28), 0 is background, 255 full ink; their labels int64 (n,), 0 to 9; no array can
-    be written to. `checksum`
-    is a SHA-256 over the four unzipped files: it names the data in reports.
+    `train` and `test` are uint8 (n, 28, 28), 0 is background, 255 full ink; their labels int64 (n,), 0 to 9; none of
+    them can be written to. `checksum` is a SHA-256 over the four unzipped files: it names the data in reports.
     """
 
     name: str
@@ -61,7 +60,7 @@ def load(name: str = "mnist") -> Images:
 
 def to_tensor(images: ImageArray) -> torch.Tensor:
     """Float32 (n, 1, 28, 28) in [-1, 1] of uint8 (n, 28, 28): the scale that the networks read and write."""
-    return torch.tensor(images, dtype=torch.float32).unsqueeze(1).div_(127.5).sub_(1.0)
+    return torch.tensor(np.ascontiguousarray(images), dtype=torch.float32).unsqueeze(1).div_(127.5).sub_(1.0)
 
 
 def to_images(tensor: torch.Tensor) -> ImageArray:
@@ -99,10 +98,10 @@ def _load_folder(folder: Path, name: str) -> Images:
             raise DataError(f"{where}: label {labels.max()} found, labels must be 0 to {N_CLASSES - 1}")
     listing = "".join(f"{digest}  {part}\n" for digest, part in zip(digests, PARTS, strict=True))
     checksum = hashlib.sha256(listing.encode()).hexdigest()
-    labels = [column.astype(np.int64) for column in (train_labels, test_labels)]
-    for column in labels:
-        column.setflags(write=False)
-    return Images(name, checksum, train, labels[0], test, labels[1])
+    wide, wide_test = train_labels.astype(np.int64), test_labels.astype(np.int64)
+    wide.setflags(write=False)
+    wide_test.setflags(write=False)
+    return Images(name, checksum, train, wide, test, wide_test)
 
 
 def _find(folder: Path, part: str) -> Path:

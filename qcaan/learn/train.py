@@ -100,10 +100,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
         if session.step == total and run.picture(total).exists():
             return
         session.begin()
-        classifier = None
-        if config.train.scores:
-            yield Progress(session.step, total, session.step // schedule.per_epoch, "classifier")
-            classifier = classifier_for(images, report)
+        classifier = classifier_for(images, report) if config.train.scores else None
         game, prior = session.game, session.prior
         newest: dict[str, Any] = {}
         for step in range(session.step, total):

@@ -1,16 +1,24 @@
 """The command line as a user meets it: what is printed, exit codes, JSON for machines."""
 
+import io
 import json
+import logging
+import re
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from qcaan import cli
 from qcaan.config import Config
+from qcaan.errors import BackendError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = """
@@ -117,6 +125,176 @@ def test_an_interrupt_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPa
     assert code == 130
     assert "go on with: qcaan resume here" in out
     assert Path("here/checkpoints/step-00000004").is_dir()
+
+
+@pytest.mark.parametrize("where", ["refit", "evaluate"])
+def test_an_interrupted_phase_resumes(call: Call, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Ctrl-C while the second refit or the final evaluation runs; the run ends where the undisturbed one ends."""
+    from qcaan.learn.born_machine import BornMachine
+    from qcaan.learn.trained import Trained
+
+    assert call("train", "tiny.yaml", "--out", "whole")[0] == 0
+    owner, name = {"refit": (BornMachine, "sample"), "evaluate": (Trained, "draw")}[where]
+    method = getattr(owner, name)
+
+    def interrupted(self: object, *values: object, **options: object) -> object:
+        if where == "evaluate" or options["tag"] == "4/pool":
+            raise KeyboardInterrupt
+        return method(self, *values, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        code, out, _ = call("train", "tiny.yaml", "--out", "here")
+    assert code == 130
+    assert "go on with: qcaan resume here" in out
+    assert call("resume", "here")[0] == 0
+    assert Path("here/metrics.jsonl").read_bytes() == Path("whole/metrics.jsonl").read_bytes()
+    name = "checkpoints/step-00000006/tensors.safetensors"
+    assert (Path("here") / name).read_bytes() == (Path("whole") / name).read_bytes()
+
+
+def test_two_interrupts_at_once_leave_a_run_that_resumes(call: Call) -> None:
+    """A real process; the second Ctrl-C comes while the first is being handled."""
+    words = ["train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", "from qcaan.cli import main; main()", *words], stderr=subprocess.PIPE, text=True
+    ) as child:
+        while not Path("here/metrics.jsonl").is_file():
+            assert child.poll() is None
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate()
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    steps = len(Path("here/metrics.jsonl").read_text().splitlines())
+    assert call("resume", "here", "--set", f"train.max_steps={steps + 20}")[0] == 0
+    lines = [json.loads(line)["step"] for line in Path("here/metrics.jsonl").read_text().splitlines()]
+    assert lines == list(range(1, steps + 21))
+
+
+def test_a_failed_change_of_backend_leaves_the_run_as_it_was(call: Call) -> None:
+    assert call("train", "tiny.yaml", "--out", "here", "--set", "backend.entangler=zz")[0] == 0
+    before = Path("here/config.yaml").read_bytes()
+    for words in (["--backend", "nosuch"], ["--backend", "aer", "--set", "backend.nosuch=1"], ["--set", "prior.x=1"]):
+        assert call("resume", "here", *words)[0] == 2
+        assert Path("here/config.yaml").read_bytes() == before
+    assert call("resume", "here", "--backend", "aer", "--set", "train.max_steps=7")[0] == 0
+    assert Config.load("here/config.yaml").backend.options == {}
+
+
+def test_replay_from_the_command_line(call: Call) -> None:
+    """Sampled gradients are replayed; exact ones record nothing, and are computed again by their simulator."""
+    for gradient in ("spsa", "exact"):
+        words = ["train", "tiny.yaml", "--set", f"prior.gradient={gradient}"]
+        assert call(*words, "--out", gradient)[0] == 0
+        store = f"store.url=sqlite:///{gradient}/store.sqlite"
+        again = f"{gradient}-again"
+        assert call(*words, "--out", again, "--set", store, "--set", "store.policy=replay")[0] == 0
+        for name in ("metrics.jsonl", "checkpoints/step-00000006/tensors.safetensors"):
+            assert (Path(again) / name).read_bytes() == (Path(gradient) / name).read_bytes()
+    code, _, err = call(*words, "--out", "never", "--set", "store.policy=replay")
+    assert code == 1
+    assert "has no complete record of '0/pool'" in err
+
+
+def test_any_folder_of_idx_files_trains_and_is_scored(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise with labels: a classifier is trained for it once, in the user's cache, and says so."""
+    rng = np.random.default_rng(0)
+    Path("things").mkdir()
+    for part, n in (("train", 200), ("t10k", 40)):
+        for kind, array in (("images-idx3", rng.integers(0, 256, (n, 28, 28))), ("labels-idx1", np.arange(n) % 10)):
+            sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+            content = bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
+            Path(f"things/{part}-{kind}-ubyte").write_bytes(content)
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    words = ["train", "tiny.yaml", "--set", "data.name=things", "--set", "train.scores=true"]
+    code, out, err = call(*words, "--out", "here")
+    assert code == 0
+    assert "classifier 0/8" in err
+    assert "FID" in out
+    (card,) = Path("cache/qcaan/classifiers").glob("*/classifier.json")
+    last = json.loads(Path("here/metrics.jsonl").read_text().splitlines()[-1])
+    assert {"step", "epoch", "gan/loss_d", "gan/loss_g"} <= last.keys()
+    assert {f"eval/{name}" for name in ("inception_score", "fid", "coverage", "distinct_images")} <= last.keys()
+    code, out, err = call("evaluate", "here", "--json")
+    figures = json.loads(out)
+    assert err == ""
+    assert figures["classifier"]["hash"] == json.loads(card.read_text())["hash"]
+    names = "inception_score inception_score_std fid precision coverage density distinct_images effective_support"
+    assert {*names.split(), "class_balance", "n_images", "exact", "classifier", "real"} == figures.keys()
+    assert {f"eval/{name}": value for name, value in figures.items()}.items() <= last.items()
+
+
+def test_progress_without_a_terminal_is_lines(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qcaan.cli import console
+
+    code, _, err = call("train", "tiny.yaml", "--out", "here")
+    assert code == 0
+    assert [line.split(",")[0] for line in err.splitlines()] == ["refit 0/6", "train 1/6", "evaluate 6/6", "train 6/6"]
+    monkeypatch.setattr(console, "EVERY_S", 0.0)
+    _, _, err = call("train", "tiny.yaml", "--out", "there")
+    assert len([line for line in err.splitlines() if not line.startswith("jobs")]) == 6 + 2 + 1
+    assert "jobs 1/1 done, 0 running, 0 queued, 200 shots" in err
+    assert re.search(r"train 3/6, \d+ s elapsed, \d+ s left  prior \d\.\d+", err)
+
+
+def test_log_json_is_json_throughout(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, err = call("--log-json", "train", "tiny.yaml", "--out", "here")
+    records = [json.loads(line) for line in err.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= record.keys() for record in records)
+    shown = [record for record in records if record["logger"] == "qcaan.progress"]
+    assert [(record["phase"], record["done"], record["total"]) for record in shown] == [
+        ("refit", 0, 6),
+        ("train", 1, 6),
+        ("evaluate", 6, 6),
+        ("train", 6, 6),
+    ]
+    code, _, err = call("--log-json", "train", "nowhere.yaml")
+    (record,) = map(json.loads, err.splitlines())
+    assert (code, record["level"], record["error"], record["exit_code"]) == (2, "error", "ConfigError", 2)
+
+
+def test_warnings_are_one_line_and_notes_of_errors_are_shown(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        logging.getLogger("qcaan.execution").warning("slow [down]", extra={"job": 7})
+        logging.getLogger("qcaan.execution").info("not shown")
+        error = BackendError("broken")
+        error.add_note("job 7")
+        raise error
+
+    monkeypatch.setattr(Config, "load", load)
+    assert call("train", "tiny.yaml") == (1, "", "warning: slow [down]\nerror: broken\n  job 7\n")
+    records = [json.loads(line) for line in call("--log-json", "train", "tiny.yaml")[2].splitlines()]
+    assert records[0]["job"] == 7
+    assert [record["level"] for record in records] == ["warning", "info", "error"]
+    assert not logging.getLogger("qcaan").handlers
+
+
+def test_the_bar_and_a_record_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that comes while the bar is alive stands on a line of its own, above it."""
+    from qcaan.cli import console
+
+    out = io.StringIO()
+    monkeypatch.setattr(console, "_stderr", Console(file=out, force_terminal=True, width=120, soft_wrap=True))
+    with console.logs(as_json=False), console.Meter() as meter:
+        meter.show("train", 3, 9, {"D": 0.5})
+        logging.getLogger("qcaan.circuits").warning("compiling")
+        meter.tell("jobs 1/2")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n")
+    assert "warning: compiling" in text.split("\n")
+    assert "3/9" in text
+    assert "jobs 1/2" in text
+
+
+def test_what_the_file_system_refuses_is_no_traceback(call: Call, run: Path) -> None:
+    Path("file").write_text("")
+    code, _, err = call("train", "tiny.yaml", "--out", "file/run")
+    assert (code, err) == (2, "error: --out file/run: Not a directory; name a directory that can be written\n")
+    code, _, err = call("sample", run, "--out", "file/digits.png")
+    assert code == 1
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
 
 
 def test_sample_writes_pictures_and_arrays(call: Call, run: Path) -> None:

@@ -1,6 +1,7 @@
 """Every figure against an independent computation, known values, and what must not change it."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torchmetrics.image.inception import InceptionScore
 
 from qcaan.errors import DataError
 from qcaan.learn import metrics
-from qcaan.learn.classifier import Classifier, load_classifier
+from qcaan.learn.classifier import Classifier, ClassifierProgress, load_classifier
 from qcaan.learn.data import Images, load
 from qcaan.learn.metrics import evaluate
 
@@ -284,3 +285,86 @@ def test_foreign_classifier(mnist: Images, classifier: Classifier) -> None:
     other = dataclasses.replace(mnist, name="fashion", checksum="0" * 64)
     with pytest.raises(DataError, match="trained on 'mnist', the data are 'fashion': train a classifier"):
         evaluate(mnist.test, other, classifier)
+
+
+@pytest.fixture
+def other(mnist: Images) -> Images:
+    """Data that the package has no classifier for: the digits upside down, a few of them."""
+    return dataclasses.replace(
+        mnist,
+        name="upside down",
+        checksum="5" * 64,
+        train=mnist.train[:300, ::-1],
+        train_labels=mnist.train_labels[:300],
+        test=mnist.test[:60, ::-1],
+        test_labels=mnist.test_labels[:60],
+    )
+
+
+def test_other_data_get_a_classifier_once(other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    told: list[ClassifierProgress] = []
+    first = metrics.classifier_for(other, told.append, epochs=2)
+    assert [news.epoch for news in told] == [0, 1, 2]
+    assert first.data_checksum == other.checksum
+    assert first.real["n_images"] == 60
+    folder = tmp_path / "qcaan" / "classifiers"
+    assert [path.name for path in folder.iterdir()] == ["5" * 16]
+    assert sorted(path.name for path in (folder / ("5" * 16)).iterdir()) == [
+        "classifier.json",
+        "classifier.safetensors",
+    ]
+    again = metrics.classifier_for(other, told.append)
+    assert len(told) == 3
+    assert again.hash == first.hash
+    result = evaluate(other.test, other, again)
+    assert result.fid == pytest.approx(first.real["fid"], rel=1e-3)
+
+
+def test_the_packages_own_data_use_the_packages_classifier(
+    classifier: Classifier, mnist: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert metrics.classifier_for(mnist).hash == classifier.hash
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_training_leaves_no_classifier(
+    other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def stop(news: ClassifierProgress) -> None:
+        if news.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        metrics.classifier_for(other, stop, epochs=2)
+    assert not list((tmp_path / "qcaan" / "classifiers").iterdir())
+
+
+def test_a_classifier_that_another_process_kept_meanwhile_serves(
+    other: Images, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    theirs = dataclasses.replace(classifier, data_checksum=other.checksum)
+
+    def meanwhile(news: ClassifierProgress) -> None:
+        theirs.save(tmp_path / "qcaan" / "classifiers" / ("5" * 16))
+
+    assert metrics.classifier_for(other, meanwhile, epochs=1).hash == classifier.hash
+
+
+def test_a_cache_that_cannot_be_written(other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot be kept in .*set XDG_CACHE_HOME"):
+        metrics.classifier_for(other)
+
+
+def test_a_damaged_one_names_the_command(other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "qcaan" / "classifiers" / ("5" * 16)
+    folder.mkdir(parents=True)
+    with pytest.raises(DataError, match=f"train one again with 'qcaan classifier --out {folder}'"):
+        metrics.classifier_for(other)

@@ -16,11 +16,14 @@ from safetensors.torch import load_file
 from scipy.stats import chi2_contingency
 
 from qcaan.config import Config
-from qcaan.errors import ReplayMissError
+from qcaan.errors import ConfigError, DataError, MissingSDK, ReplayMissError
 from qcaan.execution.backend import Simulator
-from qcaan.learn import checkpoint, train
+from qcaan.execution.jobs import list_jobs
+from qcaan.execution.store import Store
+from qcaan.learn import checkpoint, session, train
+from qcaan.learn.distributions import entropy_bits
 from qcaan.learn.run_directory import RunDirectory
-from qcaan.learn.train import steps
+from qcaan.learn.train import change, steps
 
 BACKENDS = ["local", "aer", "cirq", "braket"]
 SMALL = {
@@ -88,13 +91,41 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(undisturbed: Path, tmp_path
     assert records(run.path) == records(undisturbed)
 
 
+SWITCHES = {
+    "noise and evaluations": {"gan": {"n_noise": 3}, "train": {"evaluate_every": 5}},
+    "bernoulli bits of real and generated images": {
+        "gan": {"binarise": "bernoulli"},
+        "prior": {"activations": "both", "bases": ["Z", "trained"]},
+    },
+    "continuous": {"prior": {"kind": "gaussian"}},
+    "boltzmann machine": {"prior": {"kind": "rbm", "warm_start": False}},
+    "sampled gradient": {"prior": {"gradient": "spsa", "kind": "shuffled"}},
+    "short average": {"gan": {"ema": 0.5, "feeds_logit": True, "batchnorm": False, "r1_every": 3}},
+}
+
+
+@pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
+def test_every_switch_resumes_bit_for_bit(tmp_path: Path, switches: dict[str, dict[str, Any]]) -> None:
+    """Stopped behind a checkpoint and a refit, so that both are used again."""
+    whole = train(small(**switches), tmp_path / "whole")
+    run = RunDirectory.create(small(**switches), tmp_path / "run")
+    stop_after(run, 9)
+    with RunDirectory.open(run.path) as again:
+        for _ in steps(again):
+            pass
+    assert same(whole, run.path)
+    assert records(run.path) == records(whole)
+    for picture in sorted((whole / "samples").iterdir()):
+        assert (run.samples / picture.name).read_bytes() == picture.read_bytes()
+
+
 def test_killed_at_random_moments_is_bit_for_bit_the_same(undisturbed: Path, tmp_path: Path) -> None:
     """Real SIGKILLs of a real process, at moments that a seeded generator chooses."""
     path = tmp_path / "run"
     RunDirectory.create(small(), path).close()
     code = f"""
 from qcaan.learn.run_directory import RunDirectory
-from qcaan.learn.train import steps
+from qcaan.learn.train import change, steps
 with RunDirectory.open({str(path)!r}) as run:
     print("ready", flush=True)
     for progress in steps(run):
@@ -137,6 +168,96 @@ def test_replay_needs_no_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     tree = config.model_dump(mode="json")
     tree["store"] = {"url": url, "policy": "replay", "run": name}
     assert same(recorded, train(tree, tmp_path / "replay"))
+
+
+def test_replay_needs_no_sdk_and_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the device cannot even be opened, sampled gradients replay; exact ones say what they need."""
+    config = small(prior={"gradient": "spsa", "n_qubits": 3, "n_layers": 2, "updates": 1})
+    recorded = train(config, tmp_path / "run")
+    url = f"sqlite:///{recorded / 'store.sqlite'}"
+
+    def missing(name: str, **_: object) -> None:
+        raise MissingSDK(name, "sdk")
+
+    monkeypatch.setattr(session, "open_backend", missing)
+    tree = config.model_dump(mode="json") | {"store": {"url": url, "policy": "replay"}}
+    replayed = train(tree, tmp_path / "replay")
+    left, right = final(recorded), final(replayed)
+    assert left.keys() - right.keys() == {"distribution"}  # it was computed, not measured
+    assert all(torch.equal(left[name], right[name]) for name in right)
+    with pytest.raises(MissingSDK, match="pip install"):
+        train(tree | {"prior": {"gradient": "exact"}}, tmp_path / "exact")
+    assert not (tmp_path / "exact").exists()
+
+
+def test_a_run_has_one_budget_whatever_changes(tmp_path: Path) -> None:
+    """A resumed run with other settings has another name in the store; the money that it may spend is the same."""
+    run = RunDirectory.create(small(budget={"cap_usd": 5.0}), tmp_path / "run")
+    stop_after(run, 7)
+    with RunDirectory.open(run.path) as again:
+        before = again.id
+        change(again, small(budget={"cap_usd": 5.0}, prior={"shots": 300}))
+        assert again.id != before
+        for _ in steps(again):
+            pass
+        with Store.open(again.store_url) as store:
+            calls = [store.call(job.run, job.tag) for job in list_jobs(store)]
+    assert len({call.run for call in calls}) == 2
+    assert {s.budget for call in calls for s in call.submissions} == {f"run {before}"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "error"),
+    [
+        ({"backend": {"name": "nosuch"}}, ConfigError),
+        ({"backend": {"name": "aer", "entangler": 7}}, ConfigError),
+        ({"gan": {"channels": 3}}, DataError),
+        ({"prior": {"n_qubits": 5}}, DataError),
+        ({"prior": {"kind": "bernoulli"}}, DataError),
+        ({"train": {"batch_size": 70_000}}, ConfigError),
+    ],
+)
+def test_a_change_that_cannot_be_opened_changes_nothing(
+    undisturbed: Path, sections: dict[str, Any], error: type[Exception]
+) -> None:
+    files = [undisturbed / name for name in ("config.yaml", "provenance.json")]
+    before = [file.read_bytes() for file in files]
+    with RunDirectory.open(undisturbed) as run, pytest.raises(error):
+        change(run, small(**sections))
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_a_run_may_end_at_its_last_checkpoint_but_not_before(tmp_path: Path) -> None:
+    run = RunDirectory.create(small(), tmp_path / "run")
+    stop_after(run, 9)
+    with RunDirectory.open(run.path) as again:
+        again.write_config(small(train={"max_steps": 8}))
+        assert [progress.phase for progress in steps(again)] == ["evaluate"]
+        assert again.picture(8).is_file()
+        assert [record["step"] for record in again.metrics()][-1] == 8
+        assert list(steps(again)) == []
+        again.write_config(small(train={"max_steps": 5}))
+        with pytest.raises(ConfigError, match=r"train.max_steps.*end at step 5, the run is at 8"):
+            list(steps(again))
+
+
+def test_the_associative_loop_keeps_its_support(tmp_path: Path) -> None:
+    """The danger of the method: the latents saturate to "real or fake", the prior follows, all images become one.
+
+    With the default head the 16 patterns stay in use; without its safeguards the same run loses most of them.
+    """
+    effective = []
+    unsafe = {"feeds_logit": True, "batchnorm": False, "decorrelation": 0.0, "association": 0.0}
+    for name, head in (("safe", {}), ("unsafe", unsafe)):
+        config = small(
+            prior={"refresh_every": 20, "updates": 20, "target_images": 512, "n_layers": 5},
+            gan={"channels": 4, **head},
+            train={"max_steps": 120, "batch_size": 32, "checkpoint_every": 200, "log_every": 200},
+        )
+        q = final(train(config, tmp_path / name))["distribution"].numpy()
+        effective.append(2 ** entropy_bits(q))
+    assert effective[0] > 6
+    assert effective[1] < 3
 
 
 def test_replay_of_what_was_never_recorded(tmp_path: Path) -> None:
