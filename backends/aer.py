@@ -75,6 +75,7 @@ class AerBackend(Simulator):
         check_options(self, "aer")
         try:
             from qiskit_aer import AerSimulator
+            from qiskit_aer import __version__ as aer_version  # of the package for GPUs too, which has another name
         except ImportError as error:
             raise MissingSDK("aer", "qiskit-aer") from error
         if self.device not in AerSimulator().available_devices():
@@ -110,7 +111,7 @@ class AerBackend(Simulator):
             dedupe="key",
             seedable=True,
             exact=dense and self.precision == "double",
-            calibration=f"qiskit-aer {version('qiskit-aer')}, qiskit {version('qiskit')}",
+            calibration=f"qiskit-aer {aer_version}, qiskit {version('qiskit')}",
         )
         self._forms: Recent[str, _Forms] = Recent()
         self._templates: Recent[tuple[str, bytes], _Template] = Recent()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import (
     BackendError,
@@ -376,6 +378,15 @@ def checked(items: Sequence[Counts | Failed], batch: Sequence[NativeCircuit], sh
             continue
         if item.n_qubits != circuit.n_qubits:
             raise IntegrityError(f"result {place} has {item.n_qubits} qubits, its circuit {circuit.n_qubits}")
-        if item.shots != shots:
-            raise IntegrityError(f"result {place} has {item.shots} shots, {shots} were asked for")
+    for place, total in _totals(items):
+        if total != shots:
+            raise IntegrityError(f"result {place} has {total} shots, {shots} were asked for")
     return list(items)
+
+
+def _totals(items: Sequence[Counts | Failed]) -> list[tuple[int, int]]:
+    """(place, shots) of what was run, added up all at once."""
+    good = [(place, item.counts) for place, item in enumerate(items) if isinstance(item, Counts)]
+    sums = np.cumsum(np.concatenate([np.zeros(1, np.int64), *(counts for _, counts in good)]))
+    ends = np.cumsum([0, *(counts.size for _, counts in good)])
+    return list(zip([place for place, _ in good], np.diff(sums[ends]).tolist(), strict=True))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from qcaan.execution.records import Call, Submission
 from qcaan.execution.store import Store
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Counts as a device read them, and where they are: in a submission, at a place of its batch.
 
     `flips`: the readout flips as a binary number, qubit 0 the most significant bit.
@@ -33,12 +32,14 @@ class Result:
     """The shots of one circuit with one theta. Bits are those of the circuit's `measured` qubits, in that order."""
 
     measured: tuple[int, ...]
+    item: int
+    parts: Sequence[Part] = field(repr=False)
     origin: "Origin" = field(repr=False)
 
     @cached_property
     def data(self) -> Counts:
         """What the measured qubits truly read, all parts together; made when it is first asked for."""
-        return merged([logical(part.read, part.flips, self.measured) for part in self.origin.parts])
+        return merged([logical(part.read, part.flips, self.measured) for part in self.parts])
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -48,7 +49,7 @@ class Result:
     @property
     def shots(self) -> int:
         """Number of shots."""
-        return sum(part.submission.shots for part in self.origin.parts)
+        return sum(part.submission.shots for part in self.parts)
 
     @cached_property
     def probabilities(self) -> FloatArray:
@@ -62,22 +63,20 @@ class Result:
     @property
     def provenance(self) -> dict[str, Any]:
         """Run, tag, item, and for each part: device, target digest, native circuit digest, key, job id, versions."""
-        return self.origin.describe()
+        return self.origin.describe(self.item, self.parts)
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where shots come from: the call, and the place in each submission; described only when somebody asks."""
+    """The call that shots come from; described only when somebody asks."""
 
     store: Store
     call: Call
-    item: int
-    parts: Sequence[Part]
     replayed: bool
 
-    def describe(self) -> dict[str, Any]:
-        """As JSON-ready values."""
-        places = [(part.submission, part.place) for part in self.parts]
+    def describe(self, item: int, parts: Sequence[Part]) -> dict[str, Any]:
+        """Where the shots of a circuit of the call are, as JSON-ready values."""
+        places = [(part.submission, part.place) for part in parts]
         submissions = [
             {
                 "key": s.key,
@@ -97,14 +96,14 @@ class Origin:
         return {
             "run": self.call.run,
             "tag": self.call.tag,
-            "item": self.item,
+            "item": item,
             "backend": submissions[0]["backend"],
             "device": submissions[0]["device"],
             "target": submissions[0]["target"],
             "seed": self.call.seed,
             "shots": sum(s.shots for s, _ in places),
             "replayed": self.replayed,
-            "reconstructed": any(part.read.reconstructed for part in self.parts),
+            "reconstructed": any(part.read.reconstructed for part in parts),
             "submissions": submissions,
         }
 

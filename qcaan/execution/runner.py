@@ -290,10 +290,10 @@ class Runner:
                 return None
         results: list[list[Result]] = []
         numbered = enumerate(found)
+        origin = Origin(self.store, call, replayed)
         for ask in asks:
             measured = ask.circuit.measured
-            origins = [Origin(self.store, call, *next(numbered), replayed) for _ in ask.theta]
-            results.append([Result(measured, origin) for origin in origins])
+            results.append([Result(measured, *next(numbered), origin) for _ in ask.theta])
         return results
 
 
