@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from qcaan.cli.options import plain
 from qcaan.errors import QcaanError
+
+if TYPE_CHECKING:
+    from qcaan.execution.courier import Progress as JobProgress
 
 EVERY_S = 10.0
 """Without a terminal, seconds between two lines of progress."""
@@ -128,6 +131,15 @@ class Meter:
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def jobs_line(jobs: "JobProgress") -> str:
+    """How the device's jobs stand, and what they cost so far."""
+    queue = f", position {jobs.queue_position}" if jobs.queue_position is not None else ""
+    cap = f" of ${jobs.cap_usd:.2f}" if jobs.cap_usd is not None else ""
+    money = f", ${jobs.usd:.2f}{cap}" if jobs.usd or jobs.cap_usd else ""
+    stages = f"{jobs.done}/{jobs.n_submissions} done, {jobs.running} running, {jobs.queued} queued{queue}"
+    return f"jobs {stages}, {jobs.shots} shots{money}"
 
 
 def _new_bar() -> Progress:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qcaan.cli.console import Meter, jobs_line
 from qcaan.cli.options import AsJson, Options, parse_options, plain
 from qcaan.config import Config
 from qcaan.errors import ConfigError
@@ -87,8 +88,9 @@ def attach(where: Where, run: RunName = None, backend: BackendName = None, optio
     """Bring home what is still at the device, whichever process sent it. Exit 75 if something is still queued."""
     from qcaan.execution import jobs
 
-    with _store(where) as store:
-        found = jobs.attach(store, _backend(where, backend, options), run=run)
+    with _store(where) as store, Meter() as meter:
+        device = _backend(where, backend, options)
+        found = jobs.attach(store, device, run=run, report=lambda news: meter.tell(jobs_line(news)))
     for call in found:
         typer.echo(f"{call.run} {call.tag}: {call.error or 'complete'}")
     failures = [call.error for call in found if call.error is not None]

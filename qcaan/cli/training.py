@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qcaan.cli.console import Meter
+from qcaan.cli.console import Meter, jobs_line
 from qcaan.cli.options import AsJson, plain
 from qcaan.config import Config
 from qcaan.config import diff as config_diff
@@ -186,7 +186,7 @@ def _finish(run: "RunDirectory") -> None:
                 if isinstance(news, ClassifierProgress):
                     _show_classifier(meter, news)
                 else:
-                    meter.tell(_jobs_line(news))
+                    meter.tell(jobs_line(news))
 
             for progress in steps(run, report):
                 shown = {label: progress.values[name] for name, label in _SHOWN.items() if name in progress.values}
@@ -216,14 +216,6 @@ def _classifier_for(images: "Images") -> "Classifier":
 
 def _show_classifier(meter: Meter, news: "ClassifierProgress") -> None:
     meter.show("classifier", news.epoch, news.epochs, {"accuracy": news.test_accuracy})
-
-
-def _jobs_line(jobs: "JobProgress") -> str:
-    queue = f", position {jobs.queue_position}" if jobs.queue_position is not None else ""
-    cap = f" of ${jobs.cap_usd:.2f}" if jobs.cap_usd is not None else ""
-    money = f", ${jobs.usd:.2f}{cap}" if jobs.usd or jobs.cap_usd else ""
-    stages = f"{jobs.done}/{jobs.n_submissions} done, {jobs.running} running, {jobs.queued} queued{queue}"
-    return f"jobs {stages}, {jobs.shots} shots{money}"
 
 
 def _print_figures(figures: "Mapping[str, Any]") -> None:

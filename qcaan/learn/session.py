@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qcaan.circuits.gates import FloatArray
 from qcaan.config import Config
-from qcaan.errors import BackendError
+from qcaan.errors import BackendError, DataError
 from qcaan.execution.backend import Backend
 from qcaan.execution.budget import Budget
 from qcaan.execution.courier import Progress as JobProgress
@@ -84,6 +84,9 @@ class Session:
             saved = checkpoint.latest(run.checkpoints)
             if saved is not None:
                 session._restore(*saved)
+        except KeyError as error:
+            store.close()
+            raise DataError(f"the last checkpoint in {run.checkpoints} lacks {error}: remove it") from error
         except BaseException:
             store.close()
             raise

@@ -132,7 +132,7 @@ with RunDirectory.open({str(path)!r}) as run:
         input()
 """
     rng = np.random.default_rng(8)
-    for go in [*rng.integers(1, 8, size=4), 1000]:
+    for go in [*rng.integers(1, 8, size=2), 1000]:
         with subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
@@ -340,6 +340,13 @@ def test_a_resumed_run_can_be_made_longer(undisturbed: Path, tmp_path: Path) -> 
             pass
     assert records(run.path)[-1]["step"] == 20
     assert not same(undisturbed, run.path)
+
+
+def test_a_checkpoint_that_lacks_something_is_named(tmp_path: Path) -> None:
+    run = RunDirectory.create(small(), tmp_path / "run")
+    checkpoint.save(run.checkpoints, 4, {"pool": torch.zeros(2, 4)}, {"prior": {}})
+    with pytest.raises(DataError, match="lacks 'game': remove it"):
+        list(steps(run))
 
 
 def test_checkpoints_are_plain_tensors(undisturbed: Path) -> None:
