@@ -70,7 +70,11 @@ def transpile(circuit: Circuit, target: NativeTarget, basis: Basis = "Z") -> Tem
     """
     rotated = circuit.in_basis(basis)
     _check(rotated, target)
-    templates = [_compile(rotated, target, native) for native in _entanglers(target)]
+    network = _network(rotated, target)
+    templates = []
+    for native in _entanglers(target):
+        binder = Binder(network, wires(network, native), native)
+        templates.append(Template(binder.program, rotated.n_params, rotated.measured, binder))
     return min(templates, key=lambda t: (t.program.n_two_qubit, t.program.n_pulses))
 
 
@@ -93,11 +97,12 @@ def _check(circuit: Circuit, target: NativeTarget) -> None:
         )
 
 
-def _compile(circuit: Circuit, target: NativeTarget, native: NativeName) -> Template:
+def _network(circuit: Circuit, target: NativeTarget) -> Network:
+    """What is left to do, in entanglers that the target has."""
     network = simplified(lower(circuit, rename=True))
     if _unconnected(network, target):
         network = simplified(lower(circuit, rename=False))
-    if network.events and native not in target.native_gates:
+    if network.events and not {"ms", "zz"} & set(target.native_gates):
         raise CircuitError(
             f"{_first(circuit)}: target '{target.name}' has no two-qubit gate, only "
             f"{', '.join(target.native_gates)}; use a target with ms or zz"
@@ -107,8 +112,7 @@ def _compile(circuit: Circuit, target: NativeTarget, native: NativeName) -> Temp
             f"{_first(circuit, pair)}: target '{target.name}' does not connect the qubits {pair[0]} and {pair[1]}; "
             "place the circuit on connected qubits"
         )
-    binder = Binder(network, wires(network, native), native)
-    return Template(binder.program, circuit.n_params, circuit.measured, binder)
+    return network
 
 
 def _unconnected(network: Network, target: NativeTarget) -> tuple[int, int] | None:

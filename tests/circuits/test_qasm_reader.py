@@ -266,7 +266,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, len(PROGRAM)), st.integers(0, 4), st.sampled_from(PIECES)), min_size=1, max_size=3

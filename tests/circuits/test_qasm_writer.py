@@ -38,7 +38,7 @@ def test_a_circuit_comes_back_equal(circuit):
     assert from_qasm(to_qasm(circuit)) == circuit
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(circuits(angles=st.floats(-7, 7)))
 def test_braket_simulates_the_text(circuit):
     everywhere = Circuit(circuit.n_qubits, (*(Gate("h", (q,)) for q in range(circuit.n_qubits)), *circuit.gates))

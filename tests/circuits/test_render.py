@@ -127,7 +127,7 @@ def close(ours, theirs):
     return ours == theirs if isinstance(theirs, str) else abs(ours - theirs) <= 1e-12
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(native_circuits())
 def test_ionq_json_is_what_qiskit_ionq_writes(circuit):
     peer = QuantumCircuit(circuit.n_qubits)
@@ -139,7 +139,7 @@ def test_ionq_json_is_what_qiskit_ionq_writes(circuit):
     assert close(ours["circuit"], gates)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(native_circuits(names=("gpi", "gpi2", "ms")))
 def test_ionq_json_is_what_cirq_ionq_writes(circuit):
     qubits = cirq.LineQubit.range(circuit.n_qubits)

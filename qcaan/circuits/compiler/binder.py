@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qcaan.circuits.compiler import su2
 from qcaan.circuits.compiler.emit import Layout, emitted
-from qcaan.circuits.compiler.network import Affine, Local, Network
+from qcaan.circuits.compiler.network import Network, rounds
 from qcaan.circuits.compiler.wires import Direction, Wire, groups
-from qcaan.circuits.gates import ComplexArray, FloatArray
+from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeName
 
 _KINDS = ("along", "out", "in", "forward", "backward")
@@ -44,9 +43,9 @@ class Binder:
 def _arrays(
     network: Network, plan: Sequence[Wire], membership: Sequence[tuple[int, int]], layout: Layout
 ) -> dict[str, NDArray[Any]]:
-    gaps = [gap for wire in plan for gap in wire.gaps]
+    products = [rounds(gap.parts) for wire in plan for gap in wire.gaps]
+    firsts, rotations = [first for first, _ in products], [later for _, later in products]
     start = list(accumulate((len(wire.gaps) for wire in plan), initial=0))
-    firsts, rotations = _rotations(gaps)
     directions = _ordered(plan, start)
     affines = [event.angle for event in network.events] + [angle for product in rotations for angle, _ in product]
     affines += [direction.angle for _, direction in directions]
@@ -77,24 +76,6 @@ def _arrays(
         **{name: np.array(values, dtype=np.float64) for name, values in floats.items()},
         **{name: np.array(values, dtype=np.complex128).reshape(-1, 2) for name, values in pairs.items()},
     }
-
-
-def _rotations(gaps: Sequence[Local]) -> tuple[list[ComplexArray], list[list[tuple[Affine, ComplexArray]]]]:
-    """Every product as a constant, then rotations about Z, each followed by a constant."""
-    firsts, rotations = [], []
-    for gap in gaps:
-        first = su2.IDENTITY
-        product: list[tuple[Affine, ComplexArray]] = []
-        for part in gap.parts:
-            if isinstance(part, Affine):
-                product.append((part, su2.IDENTITY))
-            elif product:
-                product[-1] = (product[-1][0], su2.multiply(part, product[-1][1]))
-            else:
-                first = su2.multiply(part, first)
-        firsts.append(first)
-        rotations.append(product)
-    return firsts, rotations
 
 
 def _ordered(plan: Sequence[Wire], start: Sequence[int]) -> list[tuple[int, Direction]]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcaan.circuits.compiler import su2
-from qcaan.circuits.compiler.network import Affine, Part
+from qcaan.circuits.compiler.network import Affine, Part, rounds
 from qcaan.circuits.gates import ComplexArray, FloatArray
 
 IntArray = NDArray[np.int64]
@@ -57,25 +57,15 @@ class Products:
     """Locals evaluated together: rounds of (rotation about Z, then a constant) after a constant."""
 
     def __init__(self, products: Sequence[tuple[Part, ...]]) -> None:
-        constants: list[list[ComplexArray]] = []
-        angles: list[list[Affine]] = []
-        for parts in products:
-            constants.append([su2.IDENTITY])
-            angles.append([])
-            for part in parts:
-                if isinstance(part, Affine):
-                    angles[-1].append(part)
-                    constants[-1].append(su2.IDENTITY)
-                else:
-                    constants[-1][-1] = su2.multiply(part, constants[-1][-1])
-        self._first = np.array([c[0] for c in constants]).reshape(len(products), 2)
+        found = [rounds(parts) for parts in products]
+        self._first = np.array([first for first, _ in found]).reshape(len(products), 2)
         self._rounds: list[tuple[IntArray | slice, Angles, ComplexArray | None]] = []
-        for depth in range(max((len(a) for a in angles), default=0)):
-            rows = [row for row, a in enumerate(angles) if len(a) > depth]
-            later = np.array([constants[row][depth + 1] for row in rows])
-            turns = Angles([angles[row][depth] for row in rows], scale=-0.5)
-            trivial = np.array_equal(later, np.broadcast_to(su2.IDENTITY, later.shape))
-            self._rounds.append((rows_of(rows, len(products)), turns, None if trivial else later))
+        for depth in range(max((len(later) for _, later in found), default=0)):
+            rows = [row for row, (_, later) in enumerate(found) if len(later) > depth]
+            constants = np.array([found[row][1][depth][1] for row in rows])
+            turns = Angles([found[row][1][depth][0] for row in rows], scale=-0.5)
+            trivial = np.array_equal(constants, np.broadcast_to(su2.IDENTITY, constants.shape))
+            self._rounds.append((rows_of(rows, len(products)), turns, None if trivial else constants))
 
     def __call__(self, theta: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """The pairs (a, b) of su2, complex128 (len(products), batch) each."""

@@ -11,7 +11,7 @@ Why swaps vanish: a swap renames the qubits before it, and all of them start in 
 forbids the renamed pairs are swaps built from entanglers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -150,6 +150,20 @@ class Network:
         self.events.append(Event(qubits, angle))
         for q in qubits:
             self.gaps[q].append(self.constant_one)
+
+
+def rounds(parts: Sequence[Part]) -> tuple[ComplexArray, list[tuple[Affine, ComplexArray]]]:
+    """A product as a constant, then rotations about Z, each followed by a constant."""
+    first = su2.IDENTITY
+    later: list[tuple[Affine, ComplexArray]] = []
+    for part in parts:
+        if isinstance(part, Affine):
+            later.append((part, su2.IDENTITY))
+        elif later:
+            later[-1] = (later[-1][0], su2.multiply(part, later[-1][1]))
+        else:
+            first = su2.multiply(part, first)
+    return first, later
 
 
 def _joined(first: tuple[Part, ...], later: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -17,7 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import schur
 
-from qcaan.circuits.gates import GATES, ComplexArray
+from qcaan.circuits.circuit import Circuit, Gate
+from qcaan.circuits.gates import ComplexArray
+from qcaan.circuits.oracle import unitary
 from qcaan.circuits.qasm.expressions import Linear, Number
 from qcaan.errors import CircuitError
 
@@ -77,15 +79,10 @@ def power(ops: Sequence[Op], exponent: float) -> list[Op]:
 
 def product(ops: Sequence[Op], n_qubits: int) -> ComplexArray:
     """The unitary of `ops` with fixed angles, on qubits 0 .. n_qubits-1, qubit 0 the most significant bit."""
-    state = np.eye(2**n_qubits, dtype=np.complex128).reshape([2] * n_qubits + [2**n_qubits])
-    for name, qubits, angles in ops:
-        if name == "gphase":
-            state = state * np.exp(1j * np.array(angles[0], dtype=np.float64))
-            continue
-        k = len(qubits)
-        matrix = GATES[name].unitary(np.array(angles, dtype=np.float64)).reshape([2] * (2 * k))
-        state = np.moveaxis(np.tensordot(matrix, state, axes=(range(k, 2 * k), qubits)), range(k), qubits)
-    return np.asarray(state.reshape(2**n_qubits, 2**n_qubits))
+    fixed = [(op, np.array(op.angles, dtype=np.float64).tolist()) for op in ops]
+    phase = sum(angles[0] for op, angles in fixed if op.name == "gphase")
+    gates = (Gate(op.name, op.qubits, tuple(angles)) for op, angles in fixed if op.name != "gphase")
+    return np.asarray(np.exp(1j * phase) * unitary(Circuit(n_qubits, tuple(gates))))
 
 
 def _inverse(op: Op) -> list[Op]:
