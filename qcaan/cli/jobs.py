@@ -95,7 +95,7 @@ def attach(where: Where, run: RunName = None, backend: BackendName = None, optio
         typer.echo(f"{call.run} {call.tag}: {call.error or 'complete'}")
     failures = [call.error for call in found if call.error is not None]
     if failures:
-        raise typer.Exit(max(error.exit_code for error in failures))
+        raise typer.Exit(min(error.exit_code for error in failures))  # 75 only if nothing worse happened
     typer.echo(f"{len(found)} call(s) complete" if found else "nothing is open on this device")
 
 
@@ -181,7 +181,7 @@ def _store(where: str) -> Iterator["Store"]:
     from qcaan.execution.store import Store
 
     url = where
-    if "://" not in where:
+    if "://" not in where and not where.startswith("env:"):
         path = Path(where)
         if (path / "config.yaml").is_file():
             url = Config.load(path / "config.yaml").store.url or str(path / "store.sqlite")
