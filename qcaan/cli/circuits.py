@@ -53,7 +53,10 @@ def compile_file(
     if target in (named := {"aria": ARIA, "forte": FORTE}):
         device = named[target]
     else:
-        device = open_backend(target, **parse_options(options)).target
+        try:
+            device = open_backend(target, **parse_options(options)).target
+        except ConfigError as error:
+            raise ConfigError(f"--target {target}: use aria, forte or a backend; {error}") from error
     template = transpile(circuit, device)
     figures = report.ARIA_FIGURES if "ms" in device.native_gates else report.FORTE_FIGURES
     found = report.describe(template, circuit, figures)
