@@ -23,15 +23,13 @@ from botocore.exceptions import ClientError
 from braket.aws import AwsSession
 
 from backends.braket.aws import Address
+from backends.braket.credentials import LOGIN
 from backends.braket.errors import translated
 from qcaan.errors import ConfigError, CredentialsError
 
 KEY_TAG = "qcaan-key"
 """Tag of a task that holds the submission's key."""
-_LOGIN = (
-    "AWS credentials: run 'aws configure' or 'aws sso login', or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-    "give the option profile=NAME"
-)
+_LOGIN = f"AWS credentials: {LOGIN}, or give the option profile=NAME"
 _POOL = 32
 
 
