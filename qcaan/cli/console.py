@@ -72,9 +72,11 @@ def logs(as_json: bool) -> Iterator[None]:
 
 
 def tell_error(error: QcaanError | OSError, exit_code: int) -> None:
-    """An error and its notes, without a traceback."""
-    text = "\n  ".join([str(error), *getattr(error, "__notes__", ())])
-    _log.error("%s", text, extra={"error": type(error).__name__, "exit_code": exit_code})
+    """An error and its notes, without a traceback; one that is not about the command, and where to read about it."""
+    name = type(error).__name__
+    more = [f"more: docs/errors.md#{name.lower()}"] if isinstance(error, QcaanError) and exit_code != 2 else []
+    text = "\n  ".join([str(error), *getattr(error, "__notes__", ()), *more])
+    _log.error("%s", text, extra={"error": name, "exit_code": exit_code})
 
 
 class Meter:

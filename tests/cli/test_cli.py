@@ -265,7 +265,8 @@ def test_warnings_are_one_line_and_notes_of_errors_are_shown(call: Call, monkeyp
         raise error
 
     monkeypatch.setattr(Config, "load", load)
-    assert call("train", "tiny.yaml") == (1, "", "warning: slow [down]\nerror: broken\n  job 7\n")
+    more = "more: docs/errors.md#backenderror"
+    assert call("train", "tiny.yaml") == (1, "", f"warning: slow [down]\nerror: broken\n  job 7\n  {more}\n")
     records = [json.loads(line) for line in call("--log-json", "train", "tiny.yaml")[2].splitlines()]
     assert records[0]["job"] == 7
     assert [record["level"] for record in records] == ["warning", "info", "error"]
