@@ -97,6 +97,7 @@ class GanConfig(Section):
         0.0, ge=0, description="weight of 'G draws an image again from its bits', falling to zero over the run; 0: off"
     )
     binarise: Binarise = Field("threshold", description="how latent units become bits")
+    conditional: bool = Field(False, description="both networks are told the class of every image")
 
 
 class TrainConfig(Section):
@@ -109,7 +110,10 @@ class TrainConfig(Section):
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
     scores: bool = Field(True, description="score at an evaluation; false: pictures only")
-    evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior cannot be enumerated")
+    enumerated_bits: int = Field(
+        16, ge=0, le=16, description="a prior of at most so many bits is scored exactly, by all of its images"
+    )
+    evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior is not enumerated")
 
 
 class BackendConfig(BaseModel):

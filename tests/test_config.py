@@ -13,7 +13,7 @@ from qcaan.errors import ConfigError
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.parametrize("path", [EXAMPLES / "digits.yaml"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [EXAMPLES / "digits.yaml", EXAMPLES / "conditional.yaml"], ids=lambda path: path.name)
 def test_examples_are_valid(path: Path) -> None:
     assert Config.load(path).prior.n_qubits >= 1
 

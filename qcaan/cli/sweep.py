@@ -45,7 +45,9 @@ def sweep(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of all runs; repeatable.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Directory of the sweep [default: sweeps/NAME of the plan].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the sweep.", show_default="sweeps/ and the plan's name")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
     as_json: AsJson = False,
 ) -> None:

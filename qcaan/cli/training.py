@@ -43,7 +43,7 @@ def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as examples/digits.yaml.")],
     backend: BackendName = None,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory [default: a new one under runs/].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="a new one under runs/")] = None,
 ) -> None:
     """Train, and end with pictures and the scores beside those of real data.
 
@@ -73,18 +73,24 @@ def resume(directory: RunPath, backend: BackendName = None, overrides: Overrides
 def sample(
     directory: RunPath,
     n: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="A .png (one grid) or .npy (uint8) [default: DIR/samples].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .png (one grid) or .npy (uint8).", show_default="in DIR/samples")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
+    label: Annotated[
+        int | None, typer.Option(min=0, max=9, help="This class alone, of a run with gan.conditional.")
+    ] = None,
 ) -> None:
     """Draw images from a trained run. Nothing is sent to a device: the bits come from the checkpoint."""
     from qcaan.learn.run_directory import RunDirectory
     from qcaan.learn.trained import Trained
 
     with RunDirectory.open(directory) as run:
-        path = out or run.samples / f"sample-{n}-seed-{seed}.png"
+        of_class = "" if label is None else f"-label-{label}"
+        path = out or run.samples / f"sample-{n}-seed-{seed}{of_class}.png"
         if path.suffix not in (".png", ".npy"):
             raise ConfigError(f"--out {path}: end the name in .png or .npy")
-        images = Trained.load(run).draw(n, seed)
+        images = Trained.load(run).draw(n, seed, label)
     if path.suffix == ".npy":
         import numpy as np
 
@@ -100,7 +106,7 @@ def sample(
 def evaluate(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A run, a folder of 28 x 28 images, or a .npy.")],
     data: Annotated[
-        str | None, typer.Option(help="The data set to compare with [default: the run's, or mnist].")
+        str | None, typer.Option(help="The data set to compare with.", show_default="the run's, or mnist")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +133,7 @@ def evaluate(
 
 def report(
     directory: RunPath,
-    out: Annotated[Path | None, typer.Option(help="The HTML file [default: DIR/report.html].")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file.", show_default="DIR/report.html")] = None,
 ) -> None:
     """A run as one self-contained HTML page: digits, losses, scores, circuits, shots and money, provenance.
 

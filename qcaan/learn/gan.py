@@ -1,4 +1,4 @@
-"""The adversarial networks and one step of their game.
+"""The game of the two networks: one step of it, what it learned, and its state.
 
 The generator draws from bits; the discriminator judges images and also reads them as bits, its latents, whose
 distribution on real images is what the prior learns.
@@ -17,8 +17,7 @@ hold several bits of correlation: independent coins are worse off with the term 
 on 16 qubits ended a whole run at 25, behind the default's 17 (docs/experiment.md). Its weight falls linearly to zero
 over the run.
 
-Why no batch normalisation in the discriminator's trunk and a gradient penalty on real images (R1): both were measured,
-the former hurts and the latter helps on every prior tried.
+Why a gradient penalty on real images (R1): it was measured to help on every prior tried.
 
 Why precision "auto": bfloat16 is faster only where the processor multiplies in it, and slower everywhere else.
 """
@@ -34,77 +33,10 @@ from torch.nn import functional
 
 from qcaan.config import Binarise, GanConfig
 from qcaan.errors import ConfigError, DataError
-from qcaan.learn.data import ImageArray, to_images
+from qcaan.learn.data import N_CLASSES, ImageArray, LabelArray, to_images
+from qcaan.learn.networks import Discriminator, Generator, mean_squared_correlation, squared_gradient
 
 BitArray = NDArray[np.uint8]
-
-
-class Generator(nn.Module):
-    """Bits as -1 and +1, then noise: float (n, n_bits + n_noise) -> images (n, 1, 28, 28) in (-1, 1)."""
-
-    def __init__(self, n_bits: int, *, channels: int = 32, n_noise: int = 0) -> None:
-        super().__init__()
-        thin, wide = channels, 2 * channels
-        self.encode = nn.Linear(n_bits + n_noise, wide * 16)
-        self.draw = nn.Sequential(
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-            nn.ConvTranspose2d(wide, wide, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-            nn.ConvTranspose2d(wide, thin, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(thin),
-            nn.ReLU(),
-            nn.ConvTranspose2d(thin, 1, 4, stride=2, padding=1),
-            nn.Tanh(),
-        )
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Images of latent vectors."""
-        images: Tensor = self.draw(self.encode(z).unflatten(1, (-1, 4, 4)))
-        return images
-
-
-class Discriminator(nn.Module):
-    """Images (n, 1, 28, 28) in [-1, 1] -> logits (n,), positive for "real", and latents (n, n_latent) in (-1, 1)."""
-
-    def __init__(self, n_latent: int, *, channels: int = 32, feeds_logit: bool = False, batchnorm: bool = True) -> None:
-        super().__init__()
-        thin, wide = channels, 2 * channels
-        self.trunk = nn.Sequential(
-            nn.Conv2d(1, thin, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(thin, wide, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(wide, wide, 3, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-        )
-        self.read = nn.Linear(wide * 16, n_latent)
-        self.balance = nn.BatchNorm1d(n_latent, affine=False) if batchnorm else None
-        self.feeds_logit = feeds_logit
-        self.judge = nn.Linear(wide * 16 + (n_latent if feeds_logit else 0), 1)
-
-    def forward(self, images: Tensor, *, remember: bool = True) -> tuple[Tensor, Tensor]:
-        """Logits and latents; `remember=False` keeps these images out of the running statistics of the latents."""
-        features = self.trunk(images)
-        latents = self.latents(features, remember=remember)
-        return self.logits(features, latents), latents
-
-    def latents(self, features: Tensor, *, remember: bool = True) -> Tensor:
-        """The units (n, n_latent) that read the trunk's features."""
-        units = self.read(features).float()
-        if self.balance is not None and self.training and not remember:
-            units = functional.batch_norm(units, None, None, training=True, eps=self.balance.eps)
-        elif self.balance is not None:
-            units = self.balance(units)
-        return torch.tanh(units)
-
-    def logits(self, features: Tensor, latents: Tensor) -> Tensor:
-        """The judgement (n,)."""
-        judged = torch.cat([features, latents.to(features.dtype)], 1) if self.feeds_logit else features
-        logits: Tensor = self.judge(judged).squeeze(1).float()
-        return logits
 
 
 class Game:
@@ -112,7 +44,8 @@ class Game:
 
     The noise inputs of a step derive from the seed and the step, so no random generator is part of the state.
     Bits are uint8 or int64 (n, n_bits), 0 or 1, and enter as -1 or +1; floating values enter as they are, for a
-    continuous prior, and then nothing is associated.
+    continuous prior, and then nothing is associated. Labels are int64 (n,), 0 to 9: where the settings are
+    `conditional`, both networks are told the class of every image, and the prior is independent of it.
     """
 
     def __init__(self, n_bits: int, settings: GanConfig, *, seed: int, total_steps: int) -> None:
@@ -122,9 +55,14 @@ class Game:
         self.n_bits, self.settings, self.total_steps, self.steps = n_bits, settings, total_steps, 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = Generator(n_bits, channels=settings.channels, n_noise=settings.n_noise)
+            n_classes = N_CLASSES if settings.conditional else 0
+            self.generator = Generator(n_bits + settings.n_noise + n_classes, channels=settings.channels)
             self.discriminator = Discriminator(
-                n_bits, channels=settings.channels, feeds_logit=settings.feeds_logit, batchnorm=settings.batchnorm
+                n_bits,
+                channels=settings.channels,
+                feeds_logit=settings.feeds_logit,
+                batchnorm=settings.batchnorm,
+                n_classes=n_classes,
             )
         for network in (self.generator, self.discriminator):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -135,17 +73,18 @@ class Game:
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
 
-    def step(self, real: Tensor, bits: Tensor) -> dict[str, float]:
+    def step(self, real: Tensor, bits: Tensor, labels: Tensor | None = None) -> dict[str, float]:
         """One update of both networks on real images (n, 1, 28, 28) in [-1, 1] and bits (n, n_bits) from the prior.
 
-        With `reconstruction`, the first half of the bits gives way to those read from the first half of the images.
+        `labels`: of the real images, needed if `conditional`; the generated ones are to show the same classes. With
+        `reconstruction`, the first half of the bits gives way to those read from the first half of the images.
         """
         settings = self.settings
         for optimiser in self.optimisers.values():
             optimiser.param_groups[0]["lr"] = self.learning_rate
         real = real.contiguous(memory_format=torch.channels_last)
         rng = np.random.default_rng([self._seed, self.steps, *b"noise"])
-        z = self._encode(bits, rng)
+        z = self._encode(bits, labels, rng)
         discrete = not bits.is_floating_point()
         again = len(real) // 2 if discrete and settings.reconstruction else 0
         self.generator.train()
@@ -153,15 +92,15 @@ class Game:
         with self._autocast():
             features = self.discriminator.trunk(real)
             latents = self.discriminator.latents(features)
-            real_logits = self.discriminator.logits(features, latents)
+            real_logits = self.discriminator.logits(features, latents, labels)
             if again:
-                z = torch.cat([self._codes(features, again, rng), z[again:]])
+                z = torch.cat([self._codes(features, again, labels, rng), z[again:]])
             fake = self.generator(z)
         target = z.detach()[:, : self.n_bits] if discrete else None
 
         losses: dict[str, Tensor] = {}
         with self._autocast():
-            fake_logits, read = self.discriminator(fake.detach(), remember=False)
+            fake_logits, read = self.discriminator(fake.detach(), labels, remember=False)
         losses["loss_d"] = functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
         losses["decorrelation"] = mean_squared_correlation(latents)
         loss = losses["loss_d"] + settings.decorrelation * losses["decorrelation"]
@@ -169,13 +108,13 @@ class Game:
             losses["association"] = functional.mse_loss(read, target)
             loss = loss + settings.association * losses["association"]
         if settings.r1_gamma and self.steps % settings.r1_every == 0:
-            losses["r1"] = squared_gradient(self.discriminator, real)
+            losses["r1"] = squared_gradient(self.discriminator, real, labels)
             loss = loss + settings.r1_gamma / 2 * settings.r1_every * losses["r1"]
         self._update("discriminator", loss)
 
         self.discriminator.requires_grad_(False)
         with self._autocast():
-            fake_logits, read = self.discriminator(fake, remember=False)
+            fake_logits, read = self.discriminator(fake, labels, remember=False)
         self.discriminator.requires_grad_(True)
         losses["loss_g"] = functional.softplus(-fake_logits).mean()
         loss = losses["loss_g"]
@@ -216,16 +155,29 @@ class Game:
 
     @torch.inference_mode()
     def generate(
-        self, bits: NDArray[Any], *, rng: np.random.Generator | None = None, batch_size: int = 256
+        self,
+        bits: NDArray[Any],
+        labels: LabelArray | None = None,
+        *,
+        rng: np.random.Generator | None = None,
+        batch_size: int = 256,
     ) -> ImageArray:
-        """Uint8 images (n, 28, 28) that the averaged generator draws from bits (n, n_bits).
+        """Uint8 images (n, 28, 28) that the averaged generator draws from bits (n, n_bits), of `labels` if conditional.
 
         `rng` draws the noise inputs where the settings have some; by default they are zero.
+
+        Raises:
+            ConfigError: labels are missing, or given to a generator that is not conditional.
         """
+        if (labels is not None) != self.settings.conditional:
+            remedy = "give the class of every image" if self.settings.conditional else "no class can be asked for"
+            raise ConfigError(f"gan.conditional is {str(self.settings.conditional).lower()}: {remedy}")
         rows = []
-        for batch in torch.split(torch.tensor(bits), batch_size):
+        for start in range(0, len(bits), batch_size):
+            part = slice(start, start + batch_size)
+            of_class = None if labels is None else torch.tensor(labels[part])
             with self._autocast():
-                rows.append(to_images(self.average(self._encode(batch, rng))))
+                rows.append(to_images(self.average(self._encode(torch.tensor(bits[part]), of_class, rng))))
         return np.concatenate(rows) if rows else np.empty((0, 28, 28), np.uint8)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -263,27 +215,32 @@ class Game:
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
-    def _encode(self, bits: Tensor, rng: np.random.Generator | None) -> Tensor:
-        z = bits.float() if bits.is_floating_point() else bits.float() * 2.0 - 1.0
-        if not self.settings.n_noise:
-            return z
-        shape = (len(bits), self.settings.n_noise)
-        noise = torch.zeros(shape) if rng is None else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-        return torch.cat([z, noise], 1)
+    def _encode(self, bits: Tensor, labels: Tensor | None, rng: np.random.Generator | None) -> Tensor:
+        parts = [bits.float() if bits.is_floating_point() else bits.float() * 2.0 - 1.0]
+        if self.settings.n_noise:
+            shape = (len(bits), self.settings.n_noise)
+            drawn = None if rng is None else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+            parts.append(torch.zeros(shape) if drawn is None else drawn)
+        if self.settings.conditional:
+            if labels is None:
+                raise ConfigError("gan.conditional is true: give the class of every image")
+            parts.append(functional.one_hot(labels, N_CLASSES).float())
+        return torch.cat(parts, 1)
 
     def _update(self, name: str, loss: Tensor) -> None:
         self.optimisers[name].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimisers[name].step()
 
-    def _codes(self, features: Tensor, n: int, rng: np.random.Generator) -> Tensor:
+    def _codes(self, features: Tensor, n: int, labels: Tensor | None, rng: np.random.Generator) -> Tensor:
         """The generator's input for the bits of the first `n` images, whose gradient is that of the latents.
 
         It reaches the units that read the features, not the trunk: features are for telling real from generated.
         """
         latents = self.discriminator.latents(features.detach(), remember=False)[:n]
         bits = torch.from_numpy(binarise(latents.detach().numpy(), self.settings.binarise, rng))
-        return self._encode(bits, rng) + functional.pad(latents - latents.detach(), (0, self.settings.n_noise))
+        z = self._encode(bits, None if labels is None else labels[:n], rng)
+        return z + functional.pad(latents - latents.detach(), (0, z.shape[1] - self.n_bits))
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -323,26 +280,6 @@ def binarise(latents: NDArray[np.floating], how: Binarise, rng: np.random.Genera
     if rng is None:
         raise ConfigError("gan.binarise 'bernoulli' draws at random: pass a random generator")
     return (rng.random(latents.shape) < (1 + latents) / 2).astype(np.uint8)
-
-
-def mean_squared_correlation(latents: Tensor) -> Tensor:
-    """Mean over pairs of units of their squared correlation over the batch; 0 for a single unit."""
-    n, width = latents.shape
-    if width == 1:
-        return latents.new_zeros(())
-    centred = latents - latents.mean(0)
-    covariance = centred.T @ centred / n
-    variance = covariance.diagonal()
-    squared = covariance.square() / (variance[:, None] * variance[None, :] + 1e-8)
-    return (squared.sum() - squared.diagonal().sum()) / (width * (width - 1))
-
-
-def squared_gradient(discriminator: Discriminator, images: Tensor) -> Tensor:
-    """Mean over images of |d logit / d image|^2, in float32: the second derivative loses too much in bfloat16."""
-    images = images.detach().requires_grad_(True)
-    logits, _ = discriminator(images, remember=False)
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.square().sum((1, 2, 3)).mean()
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

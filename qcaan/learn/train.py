@@ -120,9 +120,10 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 record |= prior.refit(target, tag=f"{step}/refit") | {"prior/losses": list(prior.losses)}
                 session.draw(f"{step}/pool")
 
-            real = data.to_tensor(images.train[order[position * size :][:size]])
+            chosen = order[position * size :][:size]
+            real, labels = data.to_tensor(images.train[chosen]), torch.from_numpy(images.train_labels[chosen])
             latent = session.pool[rng(config.seed, "latent", step).integers(len(session.pool), size=size)]
-            losses = game.step(real, torch.from_numpy(latent))
+            losses = game.step(real, torch.from_numpy(latent), labels)
 
             done = step + 1
             if record or done % config.train.log_every == 0 or done == total:
@@ -151,7 +152,8 @@ def target_bits(session: Session, config: Config, images: data.Images, step: int
     seen = images.train[chance.integers(len(images.train), size=n - n_generated)]
     if n_generated:
         latent = session.pool[chance.integers(len(session.pool), size=n_generated)]
-        seen = np.concatenate([seen, session.game.generate(latent, rng=chance)])
+        classes = chance.integers(data.N_CLASSES, size=n_generated) if config.gan.conditional else None
+        seen = np.concatenate([seen, session.game.generate(latent, classes, rng=chance)])
     return session.game.latent_bits(data.to_tensor(seen), rng(config.seed, "binarise", step))
 
 

@@ -11,7 +11,7 @@ from qcaan.config import Config
 from qcaan.errors import DataError
 from qcaan.learn import checkpoint
 from qcaan.learn.classifier import Classifier
-from qcaan.learn.data import ImageArray, Images
+from qcaan.learn.data import N_CLASSES, ImageArray, Images, LabelArray
 from qcaan.learn.distributions import in_random_order, to_bits
 from qcaan.learn.gan import Game
 from qcaan.learn.metrics import Evaluation, evaluate
@@ -42,25 +42,36 @@ class Trained:
         distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
         return cls(game, tensors["pool"].numpy(), distribution)
 
-    def draw(self, n: int, seed: int) -> ImageArray:
+    def draw(self, n: int, seed: int, label: int | None = None) -> ImageArray:
         """Images uint8 (n, 28, 28) of latent vectors drawn from the distribution.
 
         Where that is not known they come from the pool, which is a sample of it: in random order, none twice before all
-        have been used once.
+        have been used once. A conditional generator draws the classes 0 to 9 in turn, or `label` alone.
+
+        Raises:
+            ConfigError: a `label` is asked of a generator that is not conditional.
         """
         rng = np.random.default_rng(seed)
         if self.distribution is None:
             chosen = self.pool[in_random_order(len(self.pool), n, rng)]
         else:
             chosen = to_bits(rng.choice(len(self.distribution), size=n, p=self.distribution), self.pool.shape[1])
-        return self.game.generate(chosen, rng=rng)
+        if label is not None:
+            labels: LabelArray | None = np.full(n, label)
+        else:
+            labels = np.arange(n) % N_CLASSES if self.game.settings.conditional else None
+        return self.game.generate(chosen, labels, rng=rng)
 
     def evaluate(self, data: Images, classifier: Classifier, config: Config) -> Evaluation:
-        """By exact enumeration where the distribution is known and nothing else is random; otherwise by sampling."""
+        """By exact enumeration where the distribution is known and nothing else is random; otherwise by sampling.
+
+        The classes of a conditional generator are random, and each is as probable.
+        """
         n_bits = self.pool.shape[1]
-        if self.distribution is None or config.gan.n_noise:
+        random = config.gan.n_noise or config.gan.conditional
+        if self.distribution is None or random or n_bits > config.train.enumerated_bits:
             images = self.draw(config.train.evaluation_images, config.seed)
-            from_bits = self.pool.dtype == np.uint8 and not config.gan.n_noise
+            from_bits = self.pool.dtype == np.uint8 and not random
             return evaluate(images, data, classifier, n_bits=n_bits if from_bits else None)
         support = np.flatnonzero(self.distribution)
         images = self.game.generate(to_bits(support, n_bits))

@@ -1,13 +1,15 @@
-"""Fixtures of the learning tests: runners on the local simulator, as it is or with its facts changed."""
+"""Fixtures of the learning tests: runners on the local simulator, some real digits, the classifier that scores them."""
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from backends.local import LocalBackend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store
+from qcaan.learn.classifier import Classifier, load_classifier
+from qcaan.learn.data import Images, load
 
 MakeRunner = Callable[..., Runner]
 
@@ -18,7 +20,26 @@ def make_runner() -> MakeRunner:
 
     def make(seed: int = 1, **facts: object) -> Runner:
         backend = LocalBackend()
-        backend.target = replace(backend.target, **facts)
+        backend.target = dataclasses.replace(backend.target, **facts)
         return Runner(backend, store=Store.open(None), run="test", seed=seed)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Images:
+    """The first images of MNIST, under its name: enough for every property, and fast."""
+    whole = load()
+    return dataclasses.replace(
+        whole,
+        train=whole.train[:1500],
+        train_labels=whole.train_labels[:1500],
+        test=whole.test[:1500],
+        test_labels=whole.test_labels[:1500],
+    )
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Classifier:
+    """The package's."""
+    return load_classifier()

@@ -1,27 +1,16 @@
-"""The networks, one step of their game, its switches, and resuming bit for bit."""
+"""The game: one step, its switches, classes, and resuming bit for bit."""
 
-import copy
 import json
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor
 
 from qcaan.config import Config, GanConfig
 from qcaan.errors import ConfigError, DataError
-from qcaan.learn.gan import (
-    Discriminator,
-    Game,
-    Generator,
-    binarise,
-    mean_squared_correlation,
-    multiplies_bf16,
-    squared_gradient,
-)
+from qcaan.learn.gan import Game, binarise, multiplies_bf16
 
 TINY = GanConfig(channels=2, precision="float32")
 N_BITS = 5
@@ -33,7 +22,7 @@ def batch(seed: int, n: int = 8) -> tuple[Tensor, Tensor]:
 
 
 def play(game: Game, steps: range) -> list[dict[str, float]]:
-    return [game.step(*batch(step)) for step in steps]
+    return [game.step(*batch(step), torch.arange(8) % 10) for step in steps]
 
 
 def same(a: Game, b: Game) -> bool:
@@ -45,17 +34,6 @@ def make(**changes) -> Game:
     return Game(N_BITS, TINY.model_copy(update=changes), seed=1, total_steps=20)
 
 
-@given(n=st.integers(1, 4), bits=st.integers(1, 16), noise=st.integers(0, 3), channels=st.integers(1, 4))
-@settings(max_examples=15)
-def test_shapes_and_ranges(n: int, bits: int, noise: int, channels: int) -> None:
-    images = Generator(bits, channels=channels, n_noise=noise).eval()(torch.randn(n, bits + noise))
-    assert images.shape == (n, 1, 28, 28)
-    assert images.abs().max() < 1
-    logits, latents = Discriminator(bits, channels=channels).eval()(images)
-    assert (logits.shape, latents.shape) == ((n,), (n, bits))
-    assert latents.abs().max() <= 1
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -65,6 +43,7 @@ def test_shapes_and_ranges(n: int, bits: int, noise: int, channels: int) -> None
         {"decorrelation": 0.0, "association": 0.0, "r1_every": 1},
         {"reconstruction": 5.0, "n_noise": 2, "binarise": "bernoulli"},
         {"reconstruction": 5.0, "batchnorm": False, "feeds_logit": True, "precision": "bf16"},
+        {"conditional": True, "n_noise": 2, "reconstruction": 5.0, "r1_every": 1},
     ],
 )
 def test_resume_is_bit_exact(changes) -> None:
@@ -230,46 +209,56 @@ def test_noise_inputs() -> None:
     assert np.array_equal(drawn, game.generate(bits, rng=np.random.default_rng(0)))
 
 
+def test_a_class_can_be_asked_for_and_changes_the_image_and_the_judgement() -> None:
+    game = make(conditional=True)
+    play(game, range(4))
+    bits = np.zeros((10, N_BITS), np.uint8)
+    drawn = game.generate(bits, np.arange(10))
+    assert len(np.unique(drawn, axis=0)) == 10
+    assert np.array_equal(drawn[3:4], game.generate(bits[:1], np.array([3])))
+    real = batch(0, 10)[0]
+    with torch.no_grad():
+        (logits, latents), (others, same_latents) = (
+            game.discriminator(real, (torch.arange(10) + k) % 10) for k in (0, 1)
+        )
+    assert (logits != others).all()
+    assert torch.equal(latents, same_latents)
+
+
+def test_labels_are_only_for_conditional_games_and_needed_there() -> None:
+    told, plain = make(conditional=True), make()
+    with pytest.raises(ConfigError, match="conditional is true: give the class of every image"):
+        told.step(*batch(0))
+    with pytest.raises(ConfigError, match="conditional is true: give the class of every image"):
+        told.generate(np.zeros((2, N_BITS), np.uint8))
+    with pytest.raises(ConfigError, match="conditional is false: no class can be asked for"):
+        plain.generate(np.zeros((2, N_BITS), np.uint8), np.zeros(2, np.int64))
+    other = make()
+    play(plain, range(2))
+    for step in range(2):
+        other.step(*batch(step))
+    assert same(plain, other)
+
+
+def test_a_conditional_discriminator_learns_which_class_an_image_has() -> None:
+    """Real images of class 1 are bright and of class 0 dark: after some steps the right label is the more real one."""
+    game = make(conditional=True, learning_rate=5e-3)
+    labels = torch.arange(16) % 2
+    for step in range(20):
+        real, bits = batch(step, 16)
+        game.step(0.2 * real + labels[:, None, None, None] - 0.5, bits, labels)
+    real = 0.2 * batch(99, 16)[0] + labels[:, None, None, None] - 0.5
+    with torch.no_grad():
+        right, wrong = (game.discriminator(real, which)[0] for which in (labels, 1 - labels))
+    assert (right > wrong).float().mean() > 0.9
+
+
 def test_continuous_values_enter_as_they_are() -> None:
     signs, bits = make(association=0.0), make(association=0.0)
     real, drawn = batch(0)
     assert "association" not in signs.step(real, drawn * 2.0 - 1.0)
     bits.step(real, drawn)
     assert same(signs, bits)
-
-
-def test_units_that_only_read_leave_the_logit_alone() -> None:
-    images = batch(0)[0]
-    for feeds, moves in ((False, False), (True, True)):
-        torch.manual_seed(0)
-        network = Discriminator(N_BITS, channels=2, feeds_logit=feeds)
-        before = network(images)[0]
-        with torch.no_grad():
-            network.read.weight.neg_()
-        assert torch.equal(before, network(images)[0]) is not moves
-
-
-def test_batchnorm_balances_every_unit() -> None:
-    """Units shifted far to one side, which saturate a bare tanh, stay balanced behind the normalisation."""
-    images = batch(0, 64)[0]
-    for on in (True, False):
-        torch.manual_seed(0)
-        network = Discriminator(N_BITS, channels=2, batchnorm=on)
-        with torch.no_grad():
-            network.read.bias.fill_(50.0)
-        shares = (network(images)[1] > 0).float().mean(0)
-        assert bool(((shares > 0.2) & (shares < 0.8)).all()) is on
-
-
-def test_only_real_images_are_remembered() -> None:
-    network = Discriminator(N_BITS, channels=2)
-    images = batch(0)[0]
-    before = network.state_dict()["balance.running_mean"].clone()
-    _, forgotten = network(images, remember=False)
-    assert torch.equal(network.state_dict()["balance.running_mean"], before)
-    _, remembered = network(images)
-    assert not torch.equal(network.state_dict()["balance.running_mean"], before)
-    assert torch.allclose(forgotten, remembered, atol=1e-6)
 
 
 def test_reconstruction_lowers_the_difference_to_the_image_and_teaches_the_reading_units() -> None:
@@ -328,34 +317,6 @@ def test_gradient_penalty_acts_on_its_schedule() -> None:
     assert all("r1" not in losses for losses in play(make(r1_gamma=0.0), range(5)))
     weak, strong = (make(r1_gamma=gamma, r1_every=1) for gamma in (1e-9, 1e3))
     assert play(strong, range(10))[-1]["r1"] < 0.5 * play(weak, range(10))[-1]["r1"]
-
-
-def test_squared_gradient_against_differences() -> None:
-    torch.manual_seed(0)
-    network = Discriminator(2, channels=2)
-    image = torch.rand(1, 1, 28, 28, dtype=torch.float64)
-    double = copy.deepcopy(network).double()
-    steps = torch.eye(784, dtype=torch.float64).reshape(784, 1, 28, 28) * 1e-5
-    with torch.no_grad():
-        ends = [double.judge(double.trunk(image + step)).squeeze(1) for step in (steps, -steps)]
-    slope = (ends[0] - ends[1]) / 2e-5
-    penalty = squared_gradient(network.eval(), image.float()).detach()
-    assert float(penalty) == pytest.approx(float(slope.square().sum()), rel=1e-4)
-
-
-@given(seed=st.integers(0, 1000), n=st.integers(3, 30), width=st.integers(2, 6))
-def test_mean_squared_correlation(seed: int, n: int, width: int) -> None:
-    values = np.random.default_rng(seed).normal(size=(n, width))
-    correlation = np.corrcoef(values.T)
-    expected = (correlation[~np.eye(width, dtype=bool)] ** 2).mean()
-    assert float(mean_squared_correlation(torch.tensor(values))) == pytest.approx(expected, rel=1e-3, abs=1e-4)
-
-
-def test_correlation_of_one_unit_or_constant_units() -> None:
-    assert float(mean_squared_correlation(torch.rand(5, 1))) == 0
-    constant = torch.ones(5, 3, requires_grad=True)
-    mean_squared_correlation(constant).backward()
-    assert bool(constant.grad.isfinite().all())
 
 
 def test_latent_bits() -> None:

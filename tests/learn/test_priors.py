@@ -88,6 +88,39 @@ def test_a_prior_with_correlations_beats_the_product_of_the_marginals(kind, make
     assert metrics["prior/kl"] < 0.5 * metrics["prior/kl_product"]
 
 
+def two_sided(n: int = 2000) -> np.ndarray:
+    """Both halves show the same one of two patterns, but for a flip of every tenth bit: about a bit between them."""
+    rng = np.random.default_rng(5)
+    side = rng.random((n, 1)) < 0.4
+    patterns = np.where(side, [1, 1, 0, 0, 1, 1], [0, 0, 1, 1, 0, 0])
+    return (patterns ^ (rng.random((n, 6)) < 0.1)).astype(np.uint8)
+
+
+def test_a_mixture_holds_what_two_independent_bases_cannot(make_runner):
+    bits = two_sided()
+    between = kl_bits(histogram(bits), np.outer(histogram(bits[:, :3]), histogram(bits[:, 3:])).ravel())
+    assert between > 0.7
+    found = {}
+    for kind in ("born_machine", "mixture"):
+        prior = opened(kind, make_runner, updates=60, n_layers=5)
+        found[kind] = prior.refit(bits, tag="a")["prior/kl"]
+    assert found["born_machine"] > between - 0.05  # no product of halves is nearer
+    assert found["mixture"] < 0.4 * between
+
+
+def test_a_mixture_keeps_its_parts_from_refit_to_refit(make_runner):
+    prior = opened("mixture", make_runner)
+    prior.refit(two_sided(), tag="a")
+    assert prior.weight in (pytest.approx(0.4, abs=0.05), pytest.approx(0.6, abs=0.05))
+    before = prior.weight
+    for k in range(4):
+        prior.refit(two_sided()[k * 400 :][:400], tag=str(k))
+        assert prior.weight == pytest.approx(before, abs=0.1)  # not 1 - before
+    constant = np.ones((50, 6), np.uint8)
+    assert prior.refit(constant, tag="b")["prior/shots"] == 0  # one part is empty
+    assert prior.sample(30, tag="c").shape == (30, 6)
+
+
 def test_fair_coins_are_fair_and_stay_so(make_runner):
     prior = opened("bernoulli", make_runner)
     metrics = prior.refit(target(), tag="a")
@@ -151,7 +184,7 @@ def test_continuous_priors_have_their_moments(make_runner):
     ("kind", "options", "message"),
     [
         ("born_machin", {}, "prior.kind 'born_machin' is unknown; did you mean 'born_machine'"),
-        ("xyz", {}, "use one of born_machine, unentangled"),
+        ("xyz", {}, "use one of born_machine, mixture, unentangled"),
         ("bernoulli", {"n_qubit": 4}, "prior.n_qubit: unknown key; did you mean 'n_qubits'"),
         ("bernoulli", {"n_qubits": 0}, "prior.n_qubits: 0 - input should be greater than or equal to 1"),
         ("shuffled", {}, "give it a runner"),

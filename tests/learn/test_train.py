@@ -98,6 +98,7 @@ SWITCHES = {
         "prior": {"activations": "both", "bases": ["Z", "trained"]},
     },
     "continuous": {"prior": {"kind": "gaussian"}},
+    "classes": {"gan": {"conditional": True}, "prior": {"activations": "both", "bases": ["Z", "Y"]}},
     "boltzmann machine": {"prior": {"kind": "rbm", "warm_start": False}},
     "sampled gradient": {"prior": {"gradient": "spsa", "kind": "shuffled"}},
     "bits that name images": {"gan": {"reconstruction": 5.0}, "prior": {"optimizer": "cma_es", "update_shots": 5000}},

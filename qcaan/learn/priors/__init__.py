@@ -13,12 +13,14 @@ from qcaan.learn.prior import Prior, PriorOptions
 from qcaan.learn.priors.bernoulli import Bernoulli, ProductBernoulli
 from qcaan.learn.priors.continuous import Gaussian, Uniform
 from qcaan.learn.priors.controls import Shuffled, unentangled
+from qcaan.learn.priors.mixture import Mixture
 from qcaan.learn.priors.rbm import Rbm
 
 __all__ = ["KINDS", "Prior", "PriorOptions", "open_prior"]
 
 KINDS: dict[str, Callable[[PriorOptions], Prior]] = {
     "born_machine": BornMachine,
+    "mixture": Mixture,
     "unentangled": unentangled,
     "shuffled": Shuffled,
     "bernoulli": Bernoulli,

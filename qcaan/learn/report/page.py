@@ -38,7 +38,7 @@ _CHARTS: tuple[tuple[str, dict[str, str], str], ...] = (
 )
 """Title, key in metrics.jsonl -> label, unit."""
 _TILES = ("inception_score", "fid", "coverage")
-_CIRCUIT_KINDS = {"born_machine": True, "shuffled": True, "unentangled": False}
+_CIRCUIT_KINDS = {"born_machine": True, "mixture": True, "shuffled": True, "unentangled": False}
 """Kinds of prior with a circuit -> whether it has entanglers."""
 _MOST_GATES = 2000
 _MOST_PICTURES = 6

@@ -1,0 +1,114 @@
+"""The two networks: a generator that draws from bits, and a discriminator that judges images and reads them as bits.
+
+Why no batch normalisation in the discriminator's trunk: it was measured to hurt on every prior tried.
+
+Why a class enters the discriminator as a projection, one weight vector a class (Miyato and Koyama, ICLR 2018,
+arXiv:1802.05637): the units that read the trunk stay blind to it, so the prior's target is the same with classes and
+without.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Generator(nn.Module):
+    """Float (n, n_inputs): bits as -1 and +1, noise, a class as ten 0 and 1 -> images (n, 1, 28, 28) in (-1, 1)."""
+
+    def __init__(self, n_inputs: int, *, channels: int = 32) -> None:
+        super().__init__()
+        thin, wide = channels, 2 * channels
+        self.encode = nn.Linear(n_inputs, wide * 16)
+        self.draw = nn.Sequential(
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+            nn.ConvTranspose2d(wide, wide, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+            nn.ConvTranspose2d(wide, thin, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(thin),
+            nn.ReLU(),
+            nn.ConvTranspose2d(thin, 1, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images of latent vectors."""
+        images: Tensor = self.draw(self.encode(z).unflatten(1, (-1, 4, 4)))
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images (n, 1, 28, 28) in [-1, 1] -> logits (n,), positive for "real", and latents (n, n_latent) in (-1, 1).
+
+    With `n_classes`, the logit is for "a real image of its class": labels, int64 (n,), are then needed.
+    """
+
+    def __init__(
+        self,
+        n_latent: int,
+        *,
+        channels: int = 32,
+        feeds_logit: bool = False,
+        batchnorm: bool = True,
+        n_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        thin, wide = channels, 2 * channels
+        self.trunk = nn.Sequential(
+            nn.Conv2d(1, thin, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(thin, wide, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(wide, wide, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+        )
+        self.read = nn.Linear(wide * 16, n_latent)
+        self.balance = nn.BatchNorm1d(n_latent, affine=False) if batchnorm else None
+        self.feeds_logit = feeds_logit
+        self.judge = nn.Linear(wide * 16 + (n_latent if feeds_logit else 0), 1)
+        self.judge_class = nn.Linear(wide * 16, n_classes, bias=False) if n_classes else None
+
+    def forward(self, images: Tensor, labels: Tensor | None = None, *, remember: bool = True) -> tuple[Tensor, Tensor]:
+        """Logits and latents; `remember=False` keeps these images out of the running statistics of the latents."""
+        features = self.trunk(images)
+        latents = self.latents(features, remember=remember)
+        return self.logits(features, latents, labels), latents
+
+    def latents(self, features: Tensor, *, remember: bool = True) -> Tensor:
+        """The units (n, n_latent) that read the trunk's features."""
+        units = self.read(features).float()
+        if self.balance is not None and self.training and not remember:
+            units = functional.batch_norm(units, None, None, training=True, eps=self.balance.eps)
+        elif self.balance is not None:
+            units = self.balance(units)
+        return torch.tanh(units)
+
+    def logits(self, features: Tensor, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The judgement (n,)."""
+        judged = torch.cat([features, latents.to(features.dtype)], 1) if self.feeds_logit else features
+        logits: Tensor = self.judge(judged).squeeze(1)
+        if self.judge_class is not None and labels is not None:
+            logits = logits + self.judge_class(features).gather(1, labels[:, None]).squeeze(1)
+        return logits.float()
+
+
+def mean_squared_correlation(latents: Tensor) -> Tensor:
+    """Mean over pairs of units of their squared correlation over the batch; 0 for a single unit."""
+    n, width = latents.shape
+    if width == 1:
+        return latents.new_zeros(())
+    centred = latents - latents.mean(0)
+    covariance = centred.T @ centred / n
+    variance = covariance.diagonal()
+    squared = covariance.square() / (variance[:, None] * variance[None, :] + 1e-8)
+    return (squared.sum() - squared.diagonal().sum()) / (width * (width - 1))
+
+
+def squared_gradient(discriminator: Discriminator, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Mean over images of |d logit / d image|^2, in float32: the second derivative loses too much in bfloat16."""
+    images = images.detach().requires_grad_(True)
+    logits, _ = discriminator(images, labels, remember=False)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
