@@ -4,6 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
+from backends.braket.capabilities import SNAPSHOTS
 from qcaan.errors import ConfigError
 
 ARNS = {
@@ -32,17 +33,20 @@ def resolve(device: str) -> Address:
     """The address of a device from its ARN or short name.
 
     Raises:
-        ConfigError: neither; the message lists the short names and suggests the nearest.
+        ConfigError: neither, or a device that is retired; the message lists the short names and suggests the nearest.
     """
     arn = ARNS.get(device, device)
+    offered = f"use 'local', {', '.join(map(repr, ARNS))}, or an ARN such as '{ARNS['ionq-forte-1']}'"
+    if arn in SNAPSHOTS:
+        raise ConfigError(
+            f"backend 'braket', option device={device!r}: it is retired at Amazon Braket, only its noisy twin is left, "
+            f"emulate=true; otherwise {offered}"
+        )
     if match := _ARN.fullmatch(arn):
         return Address(arn, match["region"], match["kind"] == "qpu")
     near = difflib.get_close_matches(device, ["local", *ARNS], n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    raise ConfigError(
-        f"backend 'braket', option device={device!r}: {hint}Use 'local', {', '.join(map(repr, ARNS))}, or an ARN "
-        f"such as '{ARNS['ionq-forte-1']}'"
-    )
+    hint = f"did you mean '{near[0]}'? Otherwise " if near else ""
+    raise ConfigError(f"backend 'braket', option device={device!r}: {hint}{offered}")
 
 
 def check_region(address: Address, region: str | None) -> None:

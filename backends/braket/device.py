@@ -163,13 +163,13 @@ class BraketDevice(Backend):
             LateError: a file is not there yet, or not whole.
         """
         bucket, folder = self._folders.get(job_id) or _folder(self._session.task(job_id))
-        objects: dict[str, str] = {}
-        names = [RESULTS]
-        with ThreadPoolExecutor(_READERS) as pool:
-            while names:
+        text, names = self._read(bucket, folder, RESULTS)
+        objects = {RESULTS: text}
+        while names:
+            with ThreadPoolExecutor(_READERS) as pool:
                 found = list(pool.map(lambda name: self._read(bucket, folder, name), names))
-                objects |= {name: text for name, (text, _) in zip(names, found, strict=True)}
-                names = [part for _, parts in found for part in parts]
+            objects |= {name: text for name, (text, _) in zip(names, found, strict=True)}
+            names = [part for _, parts in found for part in parts]
         self._folders.pop(job_id, None)
         return (objects[RESULTS] if len(objects) == 1 else json.dumps({"objects": objects})).encode()
 
@@ -178,7 +178,7 @@ class BraketDevice(Backend):
         return decode_result(reply, batch, device=self._address.arn)
 
     def find(self, key: str) -> str | None:
-        """The task that is tagged with the key. Searching takes a call for every hundred tasks of the device."""
+        """The task that is tagged with the key; see `backends.braket.search` for how much is read."""
         return self._session.find(key)
 
     def cancel(self, job_id: str) -> None:

@@ -86,7 +86,6 @@ _NO_CREDENTIALS = (
     NoAuthTokenError,
     NoCredentialsError,
     PartialCredentialsError,
-    ProfileNotFound,
     SSOError,
     TokenRetrievalError,
 )
@@ -99,6 +98,10 @@ _LOST = (
     ResponseParserError,
 )
 _LOG_IN = "log in again ('aws sso login', 'aws configure', or new keys in the environment), then resume"
+_OTHER_PROFILE = (
+    "'aws configure list-profiles' tells those of this machine, 'aws configure --profile NAME' makes one; which one is "
+    "used, the option profile or AWS_PROFILE says"
+)
 _LONGEST = 400
 
 
@@ -113,6 +116,8 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _of_service(error, doing) from error
+    except ProfileNotFound as error:
+        raise CredentialsError(f"{doing}: {error}; {_OTHER_PROFILE}") from error
     except _NO_CREDENTIALS as error:
         raise CredentialsError(f"{doing}: {error}; {_LOG_IN}") from error
     except _LOST as error:

@@ -10,25 +10,30 @@ anything in hand, so there botocore is left to try again.
 
 Why `get_quantum_task` is called without its decorator: that sleeps and tries again, which is the core's business.
 
-Why tasks are searched by device and compared here: the service cannot filter by tag. It keeps tasks for 90 days.
+Why a `user_agent` of our own, and dates read by Python: botocore puts its name together from dozens of parts twice a
+call, and guesses the form of each date, which together is a sixth of what a call costs here.
 """
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.session import Session as Core
+from botocore.utils import parse_timestamp
 from braket.aws import AwsSession
 
-from backends.braket.aws import Address
+from backends.braket.aws import ARNS, Address
 from backends.braket.credentials import LOGIN
 from backends.braket.errors import translated
+from backends.braket.search import KEY_TAG, TaskSearch
+from qcaan import __version__
 from qcaan.errors import ConfigError, CredentialsError
 
-KEY_TAG = "qcaan-key"
-"""Tag of a task that holds the submission's key."""
 _LOGIN = f"AWS credentials: {LOGIN}, or give the option profile=NAME"
 _POOL = 32
 
@@ -49,7 +54,9 @@ class Session:
     def __init__(self, address: Address, *, profile: str | None = None, region: str | None = None) -> None:
         with translated(f"backend 'braket', option profile={profile!r}"):
             place = address.region or region or os.environ.get("AWS_REGION")
-            session = boto3.Session(profile_name=profile, region_name=place)
+            core = Core()
+            core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+            session = boto3.Session(profile_name=profile, region_name=place, botocore_session=core)
             _check_complete(address, session)
             self._facts = AwsSession(boto_session=session, config=_config(attempts=6))
             self._tasks = AwsSession(boto_session=session, config=_config(attempts=1))
@@ -58,6 +65,7 @@ class Session:
         if self.region != session.region_name or address.region not in ("", self.region):
             raise ConfigError(f"backend 'braket': {address.arn} is not in the session's region {self.region}")
         self._address = address
+        self._search = TaskSearch(address.arn, self._tasks_of)
 
     def account(self) -> str:
         """The account's number, 12 digits."""
@@ -65,9 +73,16 @@ class Session:
             return str(self._facts.account_id)
 
     def capabilities(self) -> str:
-        """The device's capabilities, JSON."""
-        with translated(f"look up {self._address.arn}"):
-            return str(self._facts.get_device(self._address.arn)["deviceCapabilities"])
+        """The device's capabilities, JSON.
+
+        Raises:
+            ConfigError: the device is retired.
+        """
+        with translated(f"look up {self._address.arn} in {self.region}"):
+            device = self._facts.get_device(self._address.arn)
+        if device["deviceStatus"] == "RETIRED":
+            raise ConfigError(f"backend 'braket': {self._address.arn} is retired; use {', '.join(ARNS)}")
+        return str(device["deviceCapabilities"])
 
     def default_bucket(self) -> str:
         """The bucket "amazon-braket-REGION-ACCOUNT", made if it does not exist: what Amazon's SDK uses."""
@@ -101,17 +116,8 @@ class Session:
             return bytes(self._s3.get_object(Bucket=bucket, Key=name)["Body"].read())
 
     def find(self, key: str) -> str | None:
-        """The ARN of the task that is tagged with `key`; one page after the other, until it is found."""
-        mine = [{"name": "deviceArn", "operator": "EQUAL", "values": [self._address.arn]}]
-        pages = self._tasks.braket_client.get_paginator("search_quantum_tasks").paginate(
-            filters=mine, PaginationConfig={"PageSize": 100}
-        )
-        with translated(f"search the tasks at {self._address.arn}"):
-            for page in pages:
-                for task in page["quantumTasks"]:
-                    if task.get("tags", {}).get(KEY_TAG) == key:
-                        return str(task["quantumTaskArn"])
-        return None
+        """The ARN of the task that is tagged with `key`; see `backends.braket.search`."""
+        return self._search.find(key)
 
     def cancel(self, arn: str) -> None:
         """Ask for the end of a task; one that has ended is left as it is."""
@@ -147,9 +153,27 @@ class Session:
                 f"{lowest['spendingLimitArn']} --spending-limit {usd:.2f}', or leave the option out"
             )
 
+    def _tasks_of(self, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The tasks that pass, page after page."""
+        pages = self._tasks.braket_client.get_paginator("search_quantum_tasks").paginate(
+            filters=filters, PaginationConfig={"PageSize": 100}
+        )
+        with translated(f"search the tasks at {self._address.arn}"):
+            for page in pages:
+                yield from page["quantumTasks"]
+
 
 def _holds(period: dict[str, datetime], now: datetime) -> bool:
     return period.get("startAt", now) <= now <= period.get("endAt", now)
+
+
+def _time(value: Any) -> datetime:  # noqa: ANN401 - whatever a reply holds
+    """A time in a reply, with its time zone."""
+    try:
+        time = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        time = None
+    return time if time is not None and time.tzinfo else parse_timestamp(value)
 
 
 def _config(*, attempts: int) -> Config:
@@ -158,6 +182,7 @@ def _config(*, attempts: int) -> Config:
         connect_timeout=5,
         read_timeout=30,
         max_pool_connections=_POOL,
+        user_agent=f"qcaan/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
     )
 
 
@@ -165,8 +190,11 @@ def _check_complete(address: Address, session: boto3.Session) -> None:
     """Raise unless there are credentials and a region."""
     no_credentials = session.get_credentials() is None
     missing = [_LOGIN] if no_credentials else []
+    offered = session.get_available_regions("braket")
     if not session.region_name:
         missing.append("a region: give the option region='us-east-1', or set AWS_REGION")
+    elif not address.region and session.region_name not in offered:
+        missing.append(f"another region than {session.region_name!r}: Braket is in {', '.join(offered)}")
     if not missing:
         return
     if address.is_qpu:

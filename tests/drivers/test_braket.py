@@ -16,6 +16,7 @@ from qcaan.circuits.render import render_braket
 from qcaan.errors import CircuitError, ConfigError, CredentialsError
 
 build = NativeCircuit.build
+RESERVATION = "arn:aws:braket:us-east-1:123456789012:reservation/a1b2"
 
 
 @pytest.fixture(autouse=True)
@@ -98,9 +99,20 @@ def test_a_region_that_is_missing_is_a_config_error():
         _ = open_braket(device="sv1").target
 
 
+@pytest.mark.usefixtures("_credentials")
+@pytest.mark.parametrize("options", [{"region": "mars-1"}, {}])
+def test_a_region_that_braket_is_not_in(monkeypatch, options):
+    monkeypatch.setenv("AWS_REGION", "mars-1")
+    with pytest.raises(ConfigError, match="needs another region than 'mars-1': Braket is in .*us-east-1"):
+        _ = open_braket(device="sv1", **options).target
+
+
 def test_a_profile_that_does_not_exist():
-    with pytest.raises(CredentialsError, match=r"profile='nobody': .*nobody"):
+    with pytest.raises(
+        CredentialsError, match=r"profile='nobody': .*nobody.*; 'aws configure list-profiles'"
+    ) as caught:
         _ = open_braket(device="sv1", profile="nobody").target
+    assert "log in again" not in str(caught.value)
 
 
 def test_a_profile_brings_credentials_and_region(tmp_path):
@@ -122,8 +134,25 @@ def test_a_qpus_region_is_its_own_whatever_is_configured(monkeypatch):
     ("options", "expected"),
     [
         ({"device": "ionq-forte"}, "did you mean 'ionq-forte-1'.*'sv1'"),
-        ({"device": "arn:aws:s3:::device/qpu/ionq/Forte-1"}, "Use 'local'"),
+        ({"device": "arn:aws:s3:::device/qpu/ionq/Forte-1"}, "device='arn:aws:s3.*': use 'local'"),
+        ({"device": "ionq-aria-1"}, "retired at Amazon Braket, .*emulate=true; otherwise use 'local', 'ionq-forte-1'"),
         ({"device": "ionq-forte-1", "region": "eu-west-2"}, "region='eu-west-2': .* is in us-east-1"),
+        ({"device": "sv1", "mitigation": "debias"}, "mitigation='debias': sv1 is a simulator"),
+        ({"device": "sv1", "reservation": RESERVATION}, "reservation=.* sv1 is a simulator"),
+        ({"device": "dm1", "spending_limit_usd": 3.0}, "spending_limit_usd=3.0: dm1 is a simulator"),
+        (
+            {"device": "ionq-forte-1", "reservation": "mine"},
+            "reservation='mine': give the ARN of a Braket Direct reservation",
+        ),
+        (
+            {"device": "ionq-forte-1", "reservation": RESERVATION.replace("us-east-1", "eu-west-2")},
+            "reservation=.*us-east-1:ACCOUNT",
+        ),
+        ({"device": "ionq-forte-1", "spending_limit_usd": 0}, "spending_limit_usd=0: .*greater"),
+        ({"device": "ionq-forte-1", "mitigation": "sharpen"}, "mitigation='sharpen': .*'none' or 'debias'"),
+        ({"device": "ionq-forte-1", "program_sets": True}, "program_sets=True: .*'auto' or 'never'"),
+        ({"device": "sv1", "task_minutes": -1}, "task_minutes=-1"),
+        ({"device": "ionq-forte-1", "s3": "s3://Bucket/x"}, "s3='s3://Bucket/x': give 's3://BUCKET/PREFIX'"),
         ({"device": "ionq-forte-1", "s3": "bucket"}, "s3='bucket': give 's3://BUCKET/PREFIX'"),
         ({"device": "ionq-forte-1", "entangler": "ms"}, "entangler='ms' does not apply to device='ionq-forte-1'"),
         ({"device": "ionq-forte-1", "scale": 0.5}, "scale=0.5 does not apply to .* without emulate=true"),

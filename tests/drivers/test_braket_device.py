@@ -16,7 +16,8 @@ from backends.braket.capabilities import read_snapshot
 from backends.braket.device import BraketDevice
 from backends.braket.encode import payload
 from backends.braket.properties import qpu_target, simulator_target
-from backends.braket.session import Session
+from backends.braket.search import TaskSearch
+from backends.braket.session import Session, _time
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import (
     ConfigError,
@@ -67,6 +68,7 @@ def aws(session, monkeypatch):
     """
     monkeypatch.setattr(session._facts, "_account_id", None)
     monkeypatch.setattr(session._facts, "_default_bucket", None)
+    monkeypatch.setattr(session, "_search", TaskSearch(FORTE, session._tasks_of))
     stubs = []
 
     def stub(client):
@@ -150,6 +152,14 @@ def test_the_target_is_read_from_the_device_once(aws):
     assert a.device.target is target
 
 
+def test_a_device_that_is_retired_is_refused(aws):
+    a = aws(facts=False)
+    names = {"deviceName": "F", "providerName": "I", "deviceType": "QPU", "deviceStatus": "RETIRED"}
+    a.facts.add_response("get_device", {"deviceArn": FORTE, "deviceCapabilities": "{}", **names})
+    with pytest.raises(ConfigError, match="is retired; use ionq-forte-1, ionq-forte-enterprise-1"):
+        _ = a.device.target
+
+
 def test_capabilities_that_are_no_json_are_refused(aws):
     a = aws(facts=False)
     names = {"deviceName": "F", "providerName": "I", "deviceType": "QPU", "deviceStatus": "ONLINE"}
@@ -193,6 +203,14 @@ def test_a_refused_create_is_asked_once(aws):
     a.braket.add_client_error("create_quantum_task", "InternalServiceException", "oops", 500)
     with pytest.raises(TransientError):
         a.device.submit([CIRCUIT], 100, KEY)
+
+
+def test_times_of_any_form_have_a_time_zone(aws):
+    a = aws()
+    for text in ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000+00:00", "Thu, 01 Jan 2026 00:00:00 GMT", 1767225600):
+        assert _time(text) == NOW
+    a.braket.add_response("get_quantum_task", described("QUEUED"))
+    a.device.poll(TASK)
 
 
 def test_botocore_itself_never_repeats_a_question_about_a_task(session):
@@ -333,12 +351,6 @@ def test_a_task_is_found_by_its_tag_on_any_page(aws):
     assert a.device.find(KEY) == TASK
 
 
-def test_a_task_that_does_not_exist_is_not_found(aws):
-    a = aws()
-    a.braket.add_response("search_quantum_tasks", {"quantumTasks": []})
-    assert a.device.find(KEY) is None
-
-
 def test_cancelling_what_has_ended_is_not_an_error(aws):
     a = aws()
     asked = {"quantumTaskArn": TASK}
@@ -401,27 +413,6 @@ def test_no_secret_is_in_what_a_person_sees(aws):
     with pytest.raises(RejectedError) as caught:
         a.device.poll(TASK)
     assert "not to be told" not in str(caught.value) + repr(a.device) + repr(caught.value.__cause__)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"device": "sv1", "mitigation": "debias"}, "mitigation='debias': sv1 is a simulator"),
-        ({"device": "sv1", "reservation": RESERVATION}, "reservation=.* sv1 is a simulator"),
-        ({"device": "dm1", "spending_limit_usd": 3.0}, "spending_limit_usd=3.0: dm1 is a simulator"),
-        ({"reservation": "mine"}, "reservation='mine': give the ARN of a Braket Direct reservation"),
-        ({"reservation": RESERVATION.replace("us-east-1", "eu-west-2")}, "reservation=.*us-east-1:ACCOUNT"),
-        ({"spending_limit_usd": 0}, "spending_limit_usd=0: .*greater"),
-        ({"mitigation": "sharpen"}, "mitigation='sharpen': .*'none' or 'debias'"),
-        ({"program_sets": True}, "program_sets=True: .*'auto' or 'never'"),
-        ({"device": "sv1", "task_minutes": -1}, "task_minutes=-1"),
-        ({"region": "eu-west-2"}, "region='eu-west-2': .* is in us-east-1"),
-        ({"s3": "s3://Bucket/x"}, "s3='s3://Bucket/x': give 's3://BUCKET/PREFIX'"),
-    ],
-)
-def test_a_wrong_option_names_its_value_and_the_remedy(options, expected):
-    with pytest.raises(ConfigError, match=expected):
-        BraketDevice(**{"device": "ionq-forte-1"} | options)
 
 
 def test_without_the_sdk_the_pip_command_is_said_at_once(monkeypatch):

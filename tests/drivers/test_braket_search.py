@@ -1,0 +1,133 @@
+"""Tasks are found by their tag, whatever the service lists and however it reads a filter; nothing is sent."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.braket.search import TaskSearch
+from qcaan.errors import RejectedError, TransientError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Service:
+    """Lists tasks, the newest first; `dated` is what it makes of the filter createdAt."""
+
+    def __init__(self, dated="read"):
+        self.tasks = []
+        self.dated = dated
+        self.read = []
+        """How many tasks each search read."""
+        self.breaks_after = None
+
+    def create(self, key, hours=0.0):
+        """A task that was created so many hours ago, without a tag if `key` is empty."""
+        tags = {"tags": {"qcaan-key": key}} if key else {}
+        made = {"quantumTaskArn": f"arn:{len(self.tasks)}", "createdAt": NOW - timedelta(hours=hours)}
+        self.tasks.append(made | tags)
+        return made["quantumTaskArn"]
+
+    def search(self, filters):
+        device, *since = filters
+        assert device == {"name": "deviceArn", "operator": "EQUAL", "values": ["forte"]}
+        first = datetime.min.replace(tzinfo=UTC)
+        if since:
+            (by_time,) = since
+            assert (by_time["name"], by_time["operator"]) == ("createdAt", "GTE")
+            if self.dated == "refused":
+                raise RejectedError("ValidationException: createdAt")
+            if self.dated != "ignored":
+                first = datetime.fromisoformat(by_time["values"][0])
+            if self.dated == "misread":
+                return
+        self.read.append(0)
+        for task in sorted(self.tasks, key=lambda task: task["createdAt"], reverse=True):
+            if task["createdAt"] >= first:
+                if self.read[-1] == self.breaks_after:
+                    raise TransientError("the connection is lost")
+                self.read[-1] += 1
+                yield task
+
+
+@pytest.fixture
+def service():
+    return Service()
+
+
+@pytest.fixture
+def search(service):
+    return TaskSearch("forte", service.search)
+
+
+def test_what_is_new_is_found_without_reading_the_rest(service, search):
+    for k in range(300):
+        service.create(f"{k}", hours=k)
+    arn = service.create("mine")
+    service.create("")
+    assert search.find("mine") == arn
+    assert service.read[0] <= 3
+
+
+def test_the_second_search_reads_the_last_hour_alone(service, search):
+    for k in range(50):
+        service.create(f"{k}", hours=k)
+    assert [search.find("mine"), search.find("mine")] == [None, None]
+    assert service.read == [50, 2]
+    arn = service.create("mine")
+    assert search.find("mine") == arn
+
+
+def test_what_is_known_is_not_searched_again(service, search):
+    arn = service.create("mine")
+    assert [search.find("mine"), search.find("mine")] == [arn, arn]
+    assert len(service.read) == 1
+
+
+def test_a_task_that_shows_late_is_found(service, search):
+    service.create("first")
+    assert search.find("mine") is None
+    arn = service.create("mine", hours=0.9)  # created before the newest one, and listed after it
+    assert search.find("mine") == arn
+
+
+@pytest.mark.parametrize("dated", ["refused", "misread", "ignored"])
+def test_a_service_that_reads_times_in_another_way_hides_nothing(dated):
+    service = Service(dated)
+    search = TaskSearch("forte", service.search)
+    service.create("first", hours=5)
+    assert search.find("mine") is None
+    arn = service.create("mine", hours=4)
+    assert search.find("mine") == arn
+
+
+def test_a_search_that_breaks_off_is_not_taken_for_a_whole_one(service, search):
+    arn = service.create("mine", hours=30)
+    for k in range(20):
+        service.create(f"{k}")
+    service.breaks_after = 5
+    with pytest.raises(TransientError):
+        search.find("mine")
+    service.breaks_after = None
+    assert search.find("mine") == arn
+
+
+def test_no_task_at_all(search):
+    assert [search.find("mine"), search.find("mine")] == [None, None]
+
+
+# The overlap is an hour: a task shows in a search less than an hour after a younger one did.
+STEP = st.tuples(st.sampled_from(["create", "find"]), st.integers(0, 9), st.floats(0, 0.9))
+
+
+@given(st.lists(STEP, max_size=30), st.sampled_from(["read", "refused", "misread", "ignored"]))
+def test_what_is_there_is_found_and_what_is_not_is_not(steps, dated):
+    service, created = Service(dated), {}
+    search = TaskSearch("forte", service.search)
+    for what, number, lag in steps:
+        key = str(number)
+        if what == "create" and key not in created:
+            created[key] = service.create(key, hours=lag)
+        elif what == "find":
+            assert search.find(key) == created.get(key)
