@@ -56,6 +56,8 @@ class Target:
     """One-qubit pulses and the entangler: ("gpi", "gpi2", "ms") or ("gpi", "gpi2", "zz"), or both entanglers."""
     connectivity: tuple[tuple[int, int], ...] | None = None
     """Pairs that can be entangled; None for all of them."""
+    recompiled_by: str = ""
+    """What compiles native circuits further, to the device's own gates; "" where they run as they are."""
     min_shots: int = 1
     max_shots: int = 1_000_000
     """Shots of one circuit in one submission; more shots are split and merged."""

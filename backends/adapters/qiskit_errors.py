@@ -1,0 +1,58 @@
+"""Errors of Qiskit and of its providers as ours.
+
+Why by HTTP status: providers have error classes of their own, but nearly all of them are HTTP services, and what to do
+about an error is in its status. Where there is none, the words in the name of its class decide.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qcaan.errors import (
+    BackendError,
+    CredentialsError,
+    JobFailedError,
+    RejectedError,
+    ThrottledError,
+    TransientError,
+    UnknownJobError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let errors of Qiskit and of its providers out as ours, cause kept."""
+    import requests
+    from qiskit.exceptions import QiskitError
+
+    try:
+        yield
+    except BackendError:
+        raise
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise TransientError(f"the provider was not reached, or did not answer: {error}") from error
+    except (QiskitError, requests.RequestException, ValueError, TypeError) as error:
+        raise _as_ours(error) from error
+
+
+def _as_ours(error: Exception) -> BackendError:
+    causes: list[BaseException | None] = [error, getattr(error, "_cause", None), error.__cause__]
+    found = (
+        getattr(e, "status_code", None) or getattr(getattr(e, "response", None), "status_code", None) for e in causes
+    )
+    status = next((int(code) for code in found if code), math.nan)
+    text = f"{type(error).__name__}: {error}"
+    kind: type[BackendError] = RejectedError
+    if status == 429:
+        kind = ThrottledError
+    elif status >= 500:
+        kind = TransientError
+    elif status in (401, 403) or "Credential" in type(error).__name__:
+        kind = CredentialsError
+    elif status == 404:
+        kind = UnknownJobError
+    elif "JobFailure" in type(error).__name__:
+        kind = JobFailedError
+    elif "Retriable" in type(error).__name__ or "Timeout" in type(error).__name__:
+        kind = TransientError
+    return kind(text)
