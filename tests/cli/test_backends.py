@@ -2,14 +2,13 @@
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from qcaan import cli
 from qcaan.conformance import candidate as candidates
 from qcaan.conformance.candidate import Candidate
 from qcaan.conformance.mutants import MUTANTS
@@ -21,22 +20,9 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """`call("backends", "list")` -> (exit code, standard output, standard error), in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qcaan", "backends", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def call(call: Call) -> Call:
+    """`call("list")` is `qcaan backends list`."""
+    return partial(call, "backends")
 
 
 @pytest.fixture
@@ -157,3 +143,26 @@ def test_the_candidate_of_a_name_is_the_installed_driver() -> None:
     with candidates.candidate_of("local", {}) as candidate:
         assert isinstance(candidate, Candidate)
         assert candidate.name == "local"
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "silent"),
+    [
+        (
+            (),
+            {"device": "'local'", "emulate": "False", "form": "'gates'", "n_qubits": "24"},
+            {"s3", "scale", "profile"},
+        ),
+        (
+            ("--set", "device=ionq-forte-1", "--set", "emulate=true", "--set", "scale=2"),
+            {"device": "'ionq-forte-1'", "emulate": "True", "scale": "2"},
+            {"entangler", "form", "s3", "profile"},
+        ),
+    ],
+)
+def test_show_tells_the_options_that_apply(call: Call, words: tuple[str, ...], told: dict, silent: set) -> None:
+    code, out, _ = call("show", "braket", *words, "--json")
+    options = json.loads(out)["options"]
+    assert code == 0
+    assert told.items() <= options.items()
+    assert not silent & set(options)

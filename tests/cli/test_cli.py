@@ -16,7 +16,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from qcaan import cli
 from qcaan.config import Config
 from qcaan.errors import BackendError
 
@@ -31,23 +30,10 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """`call("train", "x.yaml")` -> (exit code, standard output, standard error), in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+def call(call: Call, tmp_path: Path) -> Call:
+    """The command line, beside tiny.yaml."""
     (tmp_path / "tiny.yaml").write_text(TINY)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qcaan", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return call
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """`qcaan doctor`: each thing that can be missing is named with its remedy, and nothing is sent or made."""
 
 import json
-import os
-import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -10,37 +8,16 @@ from pathlib import Path
 import pytest
 
 import qcaan
-from qcaan import cli
 from qcaan.errors import CredentialsError
 from qcaan.execution import doctor
 from qcaan.execution.registry import BackendInfo
 from qcaan.execution.store import Store
 
-Call = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """`call("--json")` -> (exit code, standard output), in an empty folder and without the user's AWS settings."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("AWS_", "QCAAN_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["qcaan", "doctor", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().out
-
-    return run
+Call = Callable[..., tuple[int, str, str]]
 
 
 def findings(call: Call, *words: object) -> tuple[int, dict[str, dict[str, str]]]:
-    code, out = call("--json", *words)
+    code, out, _ = call("doctor", "--json", *words)
     return code, {finding["subject"]: finding for finding in json.loads(out)}
 
 
@@ -69,7 +46,7 @@ def test_a_missing_sdk_is_a_note_with_its_command(call: Call, monkeypatch: pytes
     trap = found["backend trap"]
     assert (trap["state"], trap["remedy"]) == ("note", "pip install 'qcaan-trap[trap]'")
     assert "trap-sdk missing" in trap["detail"]
-    assert "pip install 'qcaan-trap[trap]'" in call()[1]
+    assert "pip install 'qcaan-trap[trap]'" in call("doctor")[1]
 
 
 def test_a_folder_that_cannot_be_written_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +90,7 @@ def test_credentials_are_told_without_their_secret(call: Call, monkeypatch: pyte
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
-    code, out = call("--json")
+    code, out, _ = call("doctor", "--json")
     assert code == 0
     assert "not to AWS" in out
     assert "a-secret" not in out

@@ -1,14 +1,12 @@
 """`qcaan drift` on the rehearsal of a run: what is printed, JSON, exit codes."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from backends.braket.capabilities import SNAPSHOTS, read_snapshot
-from qcaan import cli
 from qcaan.learn import train
 
 REHEARSAL = """
@@ -20,21 +18,6 @@ backend: {name: braket, device: ionq-forte-1, emulate: true}
 """
 TWIN = f"emulator of {SNAPSHOTS['ionq-forte-1']}"
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """`call("drift", "x")` -> (exit code, standard output, standard error), in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qcaan", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
