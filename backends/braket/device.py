@@ -85,8 +85,8 @@ class BraketDevice(Backend):
     """ARN of a Braket Direct reservation that tasks run in; they are then not charged one by one."""
     spending_limit_usd: Usd | None = None
     """A limit at AWS itself for this account on this device, made if there is none: a lock beside the budget."""
-    task_minutes: Annotated[float, Field(gt=0)] = 1.0
-    """Minutes that a task on a simulator is taken to run; their price is reserved from the budget."""
+    task_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Minutes that a task on a simulator is taken to run, 1 if None; their price is reserved from the budget."""
 
     def __post_init__(self) -> None:
         check_options(self, "braket")
@@ -94,9 +94,10 @@ class BraketDevice(Backend):
         self._address = resolve(self.device)
         check_region(self._address, self.region)
         self._output = split_s3(self.s3) if self.s3 is not None else None
-        for name, value in self._only_for_a_qpu().items():
-            if value and not self._address.is_qpu:
-                raise ConfigError(f"backend 'braket', option {name}={value!r}: {self.device} is a simulator without it")
+        kind = "QPU" if self._address.is_qpu else "simulator"
+        for name, value in self._foreign().items():
+            if value:
+                raise ConfigError(f"backend 'braket', option {name}={value!r}: {self.device} is a {kind} without it")
         if self.reservation is not None:
             check_reservation(self._address, self.reservation)
         self._prepared = False
@@ -119,7 +120,7 @@ class BraketDevice(Backend):
         account = f"{self._session.account()} {self._session.region}"
         arn = self._address.arn
         if not self._address.is_qpu:
-            return simulator_target(capabilities, arn, task_minutes=self.task_minutes, account=account)
+            return simulator_target(capabilities, arn, task_minutes=self._minutes, account=account)
         return qpu_target(
             capabilities,
             arn,
@@ -214,9 +215,16 @@ class BraketDevice(Backend):
     def _charge_usd(self, task: dict[str, Any]) -> float:
         """What a task on a simulator is charged at most."""
         seconds = (task["endedAt"] - task["createdAt"]).total_seconds() if "endedAt" in task else 0.0
-        return self.target.price.per_task_usd / self.task_minutes * max(_LEAST_S, seconds) / 60
+        return self.target.price.per_task_usd / self._minutes * max(_LEAST_S, seconds) / 60
 
-    def _only_for_a_qpu(self) -> dict[str, object]:
+    @property
+    def _minutes(self) -> float:
+        return self.task_minutes or 1.0
+
+    def _foreign(self) -> dict[str, object]:
+        """The options that are not for a device of this kind."""
+        if self._address.is_qpu:
+            return {"task_minutes": self.task_minutes}
         return {
             "mitigation": "" if self.mitigation == "none" else self.mitigation,
             "reservation": self.reservation,

@@ -1,6 +1,7 @@
 """`qcaan backends`: which devices there are, what they are, whether their drivers are right, and a new one."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -48,18 +49,20 @@ def list_backends(as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(name: str, options: Options = None, as_json: AsJson = False) -> None:
-    """The facts of a backend (its Target) and the driver's options. Nothing is run and nothing is spent."""
+    """The facts of a backend (its Target) and the options that apply to it. Nothing is run and nothing is spent."""
     from qcaan.execution.registry import available_backends, open_backend
 
-    backend = open_backend(name, **parse_options(options))
+    given = parse_options(options)
+    backend = open_backend(name, **given)
     info = next(info for info in available_backends() if info.name == name)
     facts = json.loads(backend.target.to_json())
+    applying = _applying(backend, info.options, given)
     if as_json:
-        typer.echo(json.dumps({"target": facts, "options": dict(info.options), "doc": info.doc}))
+        typer.echo(json.dumps({"target": facts, "options": applying, "doc": info.doc}))
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{name}[/]: {info.doc}\n")
-    for title, rows in (("target", facts), ("option (default)", info.options)):
+    for title, rows in (("target", facts), ("option", applying)):
         table = Table(title, "", box=None, header_style="bold")
         for key, value in rows.items():
             table.add_row(key, plain(value))
@@ -121,6 +124,21 @@ def new(
     for path in write(name, kind, folder):
         typer.echo(path)
     typer.echo(f"\nnext: pip install -e '{folder}[test]' && pytest {folder}, then look for FILL IN")
+
+
+def _applying(backend: object, defaults: Mapping[str, str], given: Mapping[str, object]) -> dict[str, str]:
+    """Options as Python text, as they are in force.
+
+    A driver of several devices leaves out (None) what does not apply to the one that was opened: what it knows nothing
+    of, and nobody asked for, is not told.
+    """
+    known = {name: repr(getattr(backend, name)) for name in defaults if hasattr(backend, name)}
+    chosen = {name: repr(value) for name, value in given.items()}
+    return {
+        name: text
+        for name, default in defaults.items()
+        if (text := chosen.get(name) or known.get(name) or default) != "None" or name in known
+    }
 
 
 def _paid(candidate: "Candidate", where: str, max_cost: float, seed: int, yes: bool) -> "Verdict":

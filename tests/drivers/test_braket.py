@@ -17,6 +17,7 @@ from qcaan.errors import CircuitError, ConfigError, CredentialsError
 
 build = NativeCircuit.build
 RESERVATION = "arn:aws:braket:us-east-1:123456789012:reservation/a1b2"
+ELSEWHERE = RESERVATION.replace("us-east-1", "eu-west-2")
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +143,7 @@ def test_a_qpus_region_is_its_own_whatever_is_configured(monkeypatch):
         ({"device": "dm1", "spending_limit_usd": 3.0}, "spending_limit_usd=3.0: dm1 is a simulator"),
         (
             {"device": "ionq-forte-1", "reservation": "mine"},
-            "reservation='mine': give the ARN of a Braket Direct reservation",
+            "reservation='mine': give the ARN of a Braket Direct",
         ),
         (
             {"device": "ionq-forte-1", "reservation": RESERVATION.replace("us-east-1", "eu-west-2")},
@@ -152,6 +153,7 @@ def test_a_qpus_region_is_its_own_whatever_is_configured(monkeypatch):
         ({"device": "ionq-forte-1", "mitigation": "sharpen"}, "mitigation='sharpen': .*'none' or 'debias'"),
         ({"device": "ionq-forte-1", "program_sets": True}, "program_sets=True: .*'auto' or 'never'"),
         ({"device": "sv1", "task_minutes": -1}, "task_minutes=-1"),
+        ({"device": "ionq-forte-1", "task_minutes": 2.0}, "task_minutes=2.0: ionq-forte-1 is a QPU without it"),
         ({"device": "ionq-forte-1", "s3": "s3://Bucket/x"}, "s3='s3://Bucket/x': give 's3://BUCKET/PREFIX'"),
         ({"device": "ionq-forte-1", "s3": "bucket"}, "s3='bucket': give 's3://BUCKET/PREFIX'"),
         ({"device": "ionq-forte-1", "entangler": "ms"}, "entangler='ms' does not apply to device='ionq-forte-1'"),

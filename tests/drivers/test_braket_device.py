@@ -83,7 +83,7 @@ def aws(session, monkeypatch):
         if facts:
             arn = resolve(device.device).arn
             device.target = (
-                simulator_target(SV1, arn, task_minutes=device.task_minutes)
+                simulator_target(SV1, arn, task_minutes=device._minutes)
                 if "simulator" in arn
                 else qpu_target(json.loads(read_snapshot("ionq-forte-1")), arn, reserved=bool(device.reservation))
             )
