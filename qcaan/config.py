@@ -34,7 +34,10 @@ class DataConfig(Section):
 class PriorConfig(Section):
     """The prior over the generator's input bits, and how it is fitted."""
 
-    kind: str = Field("born_machine", description="born_machine, bernoulli, product_bernoulli, ...")
+    kind: str = Field(
+        "born_machine",
+        description="born_machine, unentangled, shuffled, bernoulli, product_bernoulli, rbm, gaussian or uniform",
+    )
     n_qubits: int = Field(8, ge=1, le=24, description="qubits of the Born machine; bits a basis")
     n_layers: int = Field(7, ge=1, description="alternating sublayers: rotations, XX, rotations, ...")
     topology: Topology = Field("all", description="which pairs an XX sublayer entangles")
@@ -83,7 +86,9 @@ class GanConfig(Section):
 
     channels: int = Field(32, ge=1, description="width of the narrowest layer")
     learning_rate: float = Field(2e-3, gt=0, description="constant for half of the run, then falling linearly to zero")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.0, 0.99)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.0, 0.99), description="of Adam, for both networks"
+    )
     r1_gamma: float = Field(0.01, ge=0, description="weight of the gradient penalty on real images; 0: off")
     r1_every: int = Field(8, ge=1, description="steps between gradient penalties")
     ema: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged generator")
@@ -103,9 +108,9 @@ class GanConfig(Section):
 class TrainConfig(Section):
     """The loop."""
 
-    epochs: int = Field(4, ge=1)
+    epochs: int = Field(4, ge=1, description="passes over the training images")
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps, whatever `epochs` says")
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, description="real images of a step, and as many generated ones")
     log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
@@ -121,7 +126,7 @@ class BackendConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = "local"
+    name: str = Field("local", description="which driver; its options stand beside it")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -150,7 +155,7 @@ class BudgetConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    seed: int = Field(1, ge=0, lt=2**63)
+    seed: int = Field(1, ge=0, lt=2**63, description="of all that is random: same seed, same run")
     data: DataConfig = DataConfig()
     prior: PriorConfig = PriorConfig()
     gan: GanConfig = GanConfig()

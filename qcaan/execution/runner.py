@@ -316,7 +316,7 @@ def run(
 
     Raises:
         CircuitError, ConfigError, TargetError: the input cannot be run; nothing was sent.
-        See `Runner.run` for the rest.
+        QcaanError: as `Runner.run` says.
     """
     circuits = list(circuits)
     n = len(circuits)
