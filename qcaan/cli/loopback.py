@@ -27,41 +27,42 @@ def register(app: typer.Typer) -> None:
 
 
 def loopback(
-    service: Annotated[str, typer.Argument(help="The provider: braket.")],
+    service: Annotated[str, typer.Argument(help="The provider: braket or ionq.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8089,
     host: Annotated[str, typer.Option(help="A loopback address; others are refused.")] = "127.0.0.1",
     faults: Annotated[
         Path | None, typer.Option(help="YAML file of faults, as examples/faults.yaml; without, the last ones stay.")
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds that a task waits in the queue.")] = 0.0,
-    run_time: Annotated[float, typer.Option(min=0, help="Seconds that a task runs.")] = 0.0,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds that a job waits in the queue.")] = 0.0,
+    run_time: Annotated[float, typer.Option(min=0, help="Seconds that a job runs.")] = 0.0,
     state: Annotated[
-        Path, typer.Option(help="Folder of tasks, results, faults and the bill; another one is a fresh start.")
+        Path, typer.Option(help="Folder of jobs, results, faults and the bill; another one is a fresh start.")
     ] = Path("loopback"),
     noise: Annotated[Noise, typer.Option(help="device: as the device's fidelities say; none: ideal gates.")] = (
         Noise.device
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of all outcomes.")] = 0,
     repeatable: Annotated[
-        bool, typer.Option("--repeatable", help="The same program gives the same outcome in every task.")
+        bool, typer.Option("--repeatable", help="The same program gives the same outcome in every job.")
     ] = False,
     program_sets: Annotated[
-        bool, typer.Option("--program-sets", help="The devices offer program sets; today's do not.")
+        bool, typer.Option("--program-sets", help="Braket's devices offer program sets; today's do not.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print address and environment as one line of JSON.")] = False,
 ) -> None:
     """Run a local service that speaks a provider's API: nothing is paid, nothing leaves this machine.
 
-    Tasks, results and the bill stay in the folder STATE and survive a restart; Ctrl-C ends it.
+    Jobs, results and the bill stay in the folder STATE and survive a restart; Ctrl-C ends it.
     """
 
-    def announce(url: str, environment: dict[str, str]) -> None:
+    def announce(url: str, environment: dict[str, str], unset: tuple[str, ...]) -> None:
         if json_:
             typer.echo(json.dumps({"url": url, "environment": environment}))
             return
         typer.echo(f"# The loopback service of {service} answers at {url}; open it in a browser. Ctrl-C ends it.")
         typer.echo("# Paste this where your program runs:")
-        typer.echo("unset AWS_PROFILE AWS_DEFAULT_PROFILE")
+        if unset:
+            typer.echo(f"unset {' '.join(unset)}")
         for name, value in environment.items():
             typer.echo(f"export {name}={shlex.quote(value)}")
 

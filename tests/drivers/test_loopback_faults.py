@@ -14,7 +14,8 @@ from braket.aws import AwsQuantumTask, AwsSession
 from braket.circuits import Circuit
 from braket.program_sets import ProgramSet
 
-from backends.braket_loopback.faults import Injector, Kind, load_faults, read_faults
+from backends.loopback.braket.service import VOCABULARY
+from backends.loopback.faults import Injector, Kind, load_faults, read_faults
 from qcaan.errors import ConfigError
 
 FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
@@ -89,13 +90,13 @@ class TestCalls:
         ],
     )
     def test_a_refused_create_makes_no_task(self, aws, create, fault, code):
-        before = len(aws.tasks())
+        before = len(aws.jobs())
         aws.set_faults([fault | {"times": 1}])
         assert refused(create) == code
-        assert len(aws.tasks()) == before
+        assert len(aws.jobs()) == before
         time.sleep(fault.get("seconds", 0))
         create()
-        assert len(aws.tasks()) == before + 1
+        assert len(aws.jobs()) == before + 1
 
     @pytest.mark.parametrize(
         ("fault", "code"),
@@ -111,31 +112,31 @@ class TestCalls:
         s3.head_bucket(Bucket=BUCKET)
 
     def test_a_reset_happens_before_the_call(self, aws, create):
-        before = len(aws.tasks())
+        before = len(aws.jobs())
         aws.set_faults([{"kind": "reset", "operation": "CreateQuantumTask", "times": 1}])
         with pytest.raises(exceptions.HTTPClientError):
             create()
-        assert len(aws.tasks()) == before
+        assert len(aws.jobs()) == before
 
     def test_a_lost_reply_happens_after_the_call(self, aws, create):
-        before = len(aws.tasks())
+        before = len(aws.jobs())
         aws.set_faults([{"kind": "lost_reply", "operation": "CreateQuantumTask", "times": 1}])
         with pytest.raises(exceptions.ConnectionClosedError):
             create()
-        assert len(aws.tasks()) == before + 1
-        assert create() == aws.tasks()[-1]["arn"]
-        assert len(aws.tasks()) == before + 1
+        assert len(aws.jobs()) == before + 1
+        assert create() == aws.jobs()[-1]["id"]
+        assert len(aws.jobs()) == before + 1
 
     def test_a_long_delay_is_a_lost_reply(self, aws, create):
-        before = len(aws.tasks())
+        before = len(aws.jobs())
         aws.set_faults([{"kind": "delay", "seconds": 0.8, "times": 1}])
         with pytest.raises(exceptions.ReadTimeoutError):
             create()
         deadline = time.monotonic() + 20
-        while len(aws.tasks()) == before:
+        while len(aws.jobs()) == before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert create() == aws.tasks()[-1]["arn"]
+        assert create() == aws.jobs()[-1]["id"]
 
     def test_only_the_calls_of_one_key_expire(self, aws, client):
         aws.set_faults([{"kind": "expired_credentials", "access_key": "OLD"}])
@@ -295,7 +296,7 @@ def test_the_sdk_sees_expired_credentials_while_a_task_is_queued(aws, create):
 
 class TestHowOften:
     def hits(self, n=30, **fault):
-        injector = Injector(read_faults([{"kind": "throttle"} | fault], "test"))
+        injector = Injector(read_faults([{"kind": "throttle"} | fault], "test", VOCABULARY))
         call = {"device": FORTE, "key": "", "age_s": float("nan"), "access_key": "k"}
         return [bool(injector.call("GetDevice", **call)) for _ in range(n)]
 
@@ -336,11 +337,11 @@ class TestWrongFaults:
     )
     def test_the_field_the_value_and_the_remedy_are_told(self, entry, told):
         with pytest.raises(ConfigError, match=told):
-            read_faults([entry], "faults.yaml")
+            read_faults([entry], "faults.yaml", VOCABULARY)
 
     def test_all_are_told_at_once(self):
         with pytest.raises(ConfigError, match=r"(?s)f.yaml:.*fault 1.*fault 2"):
-            read_faults([{"kind": "x"}, {"kind": "y"}], "f.yaml")
+            read_faults([{"kind": "x"}, {"kind": "y"}], "f.yaml", VOCABULARY)
 
     def test_a_running_service_refuses_them_too(self, aws):
         with pytest.raises(ConfigError, match="fault 1, kind"):
@@ -353,23 +354,28 @@ class TestWrongFaults:
         path = tmp_path / "faults.yaml"
         path.write_text(text)
         with pytest.raises(ConfigError, match=told):
-            load_faults(path)
+            load_faults(path, VOCABULARY)
         with pytest.raises(ConfigError, match="cannot read the faults"):
-            load_faults(tmp_path / "none.yaml")
+            load_faults(tmp_path / "none.yaml", VOCABULARY)
 
 
 def test_the_example_has_every_kind():
     path = Path(__file__).parents[2] / "examples" / "faults.yaml"
-    in_force = {fault.kind for fault in load_faults(path)}
+    in_force = {fault.kind for fault in load_faults(path, VOCABULARY)}
     commented = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# - {")]
-    rest = {fault.kind for fault in read_faults([entry for line in commented for entry in yaml.safe_load(line)], "")}
+    rest = {
+        fault.kind
+        for fault in read_faults([entry for line in commented for entry in yaml.safe_load(line)], "", VOCABULARY)
+    }
     assert in_force | rest == set(get_args(Kind))
     assert in_force & rest <= {"missing_object"}
 
 
 def test_faults_and_their_counts_round_trip():
-    injector = Injector(read_faults([{"kind": "failed", "times": 2, "reason": "x"}, {"kind": "offline"}], "test"))
-    injector.task(FORTE, is_set=False)
-    again = Injector.from_json(injector.to_json())
+    injector = Injector(
+        read_faults([{"kind": "failed", "times": 2, "reason": "x"}, {"kind": "offline"}], "test", VOCABULARY)
+    )
+    injector.job(FORTE, is_set=False)
+    again = Injector.from_json(injector.to_json(), VOCABULARY)
     assert again.view() == injector.view()
     assert again.hits == [1, 0]

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.braket.noise import noisy_probabilities
-from backends.braket_loopback import physics
-from backends.braket_loopback.devices import Devices
-from backends.braket_loopback.execution import Physics, Spoiled, execute
-from backends.braket_loopback.physics import run, seed_of
-from backends.braket_loopback.task import Task
+from backends.loopback.braket import programs
+from backends.loopback.braket.devices import Devices
+from backends.loopback.braket.execution import execute
+from backends.loopback.braket.programs import run
+from backends.loopback.braket.task import Task
+from backends.loopback.jobs import Spoiled
+from backends.loopback.physics import Physics, seed_of
 from qcaan.circuits.render import render_braket
 from qcaan.errors import CircuitError
 
@@ -80,8 +82,8 @@ def test_other_programs_are_compiled(gates, entangle):
 @pytest.mark.parametrize("plain", [True, False])
 def test_inputs(plain, monkeypatch):
     if not plain:
-        monkeypatch.setattr(physics, "_plain_box", lambda *_: None)
-    physics._read_out.cache_clear()
+        monkeypatch.setattr(programs, "_plain_box", lambda *_: None)
+    programs._read_out.cache_clear()
     source = box(["gpi2(angle_0) $0;", "gpi2(angle_1) $0;"], [0], "input float angle_0;\ninput float angle_1;\n")
     there = run(source, {"angle_0": 0.3, "angle_1": 0.3}, FORTE, "none")
     back = run(source, {"angle_0": 0.3, "angle_1": 0.3 + math.pi}, FORTE, "none")
@@ -105,7 +107,7 @@ def test_what_a_device_refuses(source, told):
 def outcome(token="t", seed=0, repeatable=False, source=None, shots=1000):
     source = source or box(["gpi2(0.5) $0;", "gpi2(0.1) $1;"], [0, 1])
     task = Task(
-        arn="arn",
+        id="arn",
         number=1,
         token=token,
         device=FORTE.arn,

@@ -17,7 +17,7 @@ from botocore import exceptions
 from botocore.config import Config
 from typer.testing import CliRunner
 
-from backends.braket_loopback import Loopback
+from backends.loopback.braket import Loopback
 from qcaan.cli import app
 from qcaan.errors import ConfigError, StoreError
 
@@ -112,7 +112,7 @@ class TestSurvival:
                 service.kill()
                 [one.result() for one in running]
                 service.restart()
-            known = [task["arn"] for task in service.tasks()]
+            known = [task["id"] for task in service.jobs()]
             assert len(told) > 20
             assert set(told) <= set(known)
             assert len(known) == len(set(known)) <= len(told) + 8  # at most one reply a client was lost at a kill
@@ -136,7 +136,7 @@ class TestSurvival:
             assert (state / "service.sqlite").exists()
         assert not state.exists()
         with pytest.raises(StoreError, match="does not answer"):
-            service.tasks()
+            service.jobs()
 
 
 class TestStart:

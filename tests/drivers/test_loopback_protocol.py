@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from backends.braket_loopback import protocol
-from backends.braket_loopback.errors import STATUS, ServiceError
-from backends.braket_loopback.protocol import Protocol
+from backends.loopback.braket import protocol
+from backends.loopback.braket.errors import STATUS, ServiceError
+from backends.loopback.braket.protocol import Protocol
 
 FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
 ENTERPRISE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-Enterprise-1"
@@ -51,10 +51,10 @@ def finish(client, arn):
 
 
 def test_the_same_token_is_the_same_task(client, aws):
-    before = len(aws.tasks())
+    before = len(aws.jobs())
     arns = {client.create_quantum_task(**task("same"))["quantumTaskArn"] for _ in range(3)}
     assert len(arns) == 1
-    assert len(aws.tasks()) == before + 1
+    assert len(aws.jobs()) == before + 1
     with pytest.raises(ClientError, match="was used for another request") as caught:
         client.create_quantum_task(**task("same", shots=101))
     assert code_of(caught) == ("ValidationException", 400)
@@ -79,11 +79,11 @@ def test_the_same_token_is_the_same_task(client, aws):
     ],
 )
 def test_what_a_task_must_be(client, aws, changes, code, told):
-    before = len(aws.tasks())
+    before = len(aws.jobs())
     with pytest.raises(ClientError, match=told) as caught:
         client.create_quantum_task(**task("wrong" + told, **changes))
     assert code_of(caught) == (code, STATUS[code])
-    assert len(aws.tasks()) == before
+    assert len(aws.jobs()) == before
 
 
 def test_a_simulator_offers_no_program_sets(client):

@@ -20,7 +20,7 @@ from braket.program_sets import CircuitBinding, ProgramSet
 from braket.tracking import Tracker
 from braket.tracking.pricing import _pricing
 
-from backends.braket_loopback import Loopback
+from backends.loopback.braket import Loopback
 
 FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
 ARIA = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
@@ -130,11 +130,11 @@ def test_a_device_of_another_region_swaps_the_session(aws, monkeypatch):
 
 
 def test_a_batch_runs(forte, aws):
-    before = len(aws.tasks())
+    before = len(aws.jobs())
     batch = forte.run_batch([BELL] * 3, shots=100, max_connections=3, **FAST)
     results = batch.results()
     assert [sum(result.measurement_counts.values()) for result in results] == [100] * 3
-    assert len(aws.tasks()) == before + 3
+    assert len(aws.jobs()) == before + 3
 
 
 def test_a_task_is_picked_up_by_its_arn(forte):

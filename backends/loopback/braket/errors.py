@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backends.loopback.errors import Refusal
+
 STATUS: Mapping[str, int] = {
     "ValidationException": 400,
     "ExpiredTokenException": 403,
@@ -31,12 +33,10 @@ STATUS: Mapping[str, int] = {
 """Code -> HTTP status."""
 
 
-class ServiceError(Exception):
+class ServiceError(Refusal):
     """A call is refused with one of the codes of `STATUS`. `fields` are members of the error besides its message."""
 
     def __init__(self, code: str, message: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
+        super().__init__(STATUS[code], message)
         self.code = code
-        self.message = message
-        self.status = STATUS[code]
         self.fields = fields
-        super().__init__(f"{code}: {message}")

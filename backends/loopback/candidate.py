@@ -1,7 +1,6 @@
-"""Braket's driver as it is judged by `qcaan backends check braket`: a device at AWS is the loopback service.
+"""A driver as it is judged by `qcaan backends check`: its device is a loopback service.
 
-Why every fault of a call is staged twice: of some calls the client's transport asks once more by itself, with the same
-token.
+Why every fault of a call is staged twice: of some calls a client's transport asks once more by itself.
 """
 
 import os
@@ -9,16 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from backends.braket_loopback.launcher import Loopback
-from qcaan.conformance import Candidate
+from backends.loopback.launcher import Launcher
 from qcaan.conformance.candidate import Verb
 
-_OPERATIONS = {
-    "submit": "CreateQuantumTask",
-    "poll": "GetQuantumTask",
-    "fetch": "GetObject",
-    "find": "SearchQuantumTasks",
-}
 _CALLS = {"throttled": "throttle", "error": "error", "lost": "lost_reply", "expired": "expired_credentials"}
 _OTHERS: Mapping[tuple[Verb, str], dict[str, Any]] = {
     ("submit", "offline"): {"kind": "quota", "times": 2},
@@ -32,7 +24,12 @@ _OTHERS: Mapping[tuple[Verb, str], dict[str, Any]] = {
 
 
 class LoopbackFake:
-    """The service's tasks and faults, as the kit asks for them."""
+    """A service's jobs and faults, as the kit asks for them.
+
+    Args:
+        service: the service.
+        operations: of the verbs submit, poll, fetch and find, the provider's operation.
+    """
 
     faults: tuple[tuple[Verb, str], ...] = (
         *((verb, what) for verb in ("submit", "poll", "fetch", "find") for what in ("throttled", "error", "expired")),
@@ -40,16 +37,17 @@ class LoopbackFake:
         *_OTHERS,
     )
 
-    def __init__(self, service: Loopback) -> None:
+    def __init__(self, service: Launcher, operations: Mapping[str, str]) -> None:
         self._service = service
+        self._operations = operations
 
     def n_jobs(self) -> int:
-        """Tasks that the service has accepted."""
-        return len(self._service.tasks())
+        """Jobs that the service has accepted."""
+        return len(self._service.jobs())
 
     def stage(self, verb: Verb, what: str) -> None:
         """This fault, instead of those that were staged before."""
-        call = {"kind": _CALLS.get(what), "operation": _OPERATIONS.get(verb), "times": 2}
+        call = {"kind": _CALLS.get(what), "operation": self._operations.get(verb), "times": 2}
         self._service.set_faults([_OTHERS.get((verb, what), call)])
 
     def calm(self) -> None:
@@ -58,17 +56,8 @@ class LoopbackFake:
 
 
 @contextmanager
-def candidate(**options: object) -> Iterator[Candidate]:
-    """The installed driver; a device at AWS is stood in for by the service."""
-    if options.get("device", "local") == "local" or options.get("emulate"):
-        yield Candidate.named("braket", options)
-        return
-    with Loopback(program_sets=True) as service, _environment(service.environment):
-        yield Candidate.named("braket", options, fake=LoopbackFake(service))
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These environment variables, for a while."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

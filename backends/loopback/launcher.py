@@ -1,4 +1,4 @@
-"""`Loopback`: the service as a process of its own, for tests and scripts."""
+"""`Launcher`: a service as a process of its own, for tests and scripts."""
 
 import json
 import os
@@ -11,37 +11,40 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from qcaan.errors import ConfigError, StoreError
 
 Json = dict[str, Any]
 
 
-class Loopback:
-    """A context manager that starts the service on a free port and stops it at its end.
+class Launcher:
+    """A context manager that starts a vendor's service on a free port and stops it at its end.
 
     ```python
-    with Loopback(noise="none") as service:
+    with braket.Loopback(noise="none") as service:
         subprocess.run(["qcaan", "train", ...], env=os.environ | service.environment)
-        print(service.bill_usd(), service.tasks())
+        print(service.bill_usd(), service.jobs())
     ```
 
     Nothing of the caller's own environment changes; `environment` is for a process, or for a test's monkeypatch.
 
     Args:
         state: folder of the service's state, and of its `service.log`; None for a temporary one that goes with it.
-        faults: entries as in `backends.braket_loopback.faults`; None for those of the state, none at first.
-        latency_s: a task waits at least so long in the queue.
-        run_s: a task runs at least so long.
+        faults: entries as in `backends.loopback.faults`; None for those of the state, none at first.
+        latency_s: a job waits at least so long in the queue.
+        run_s: a job runs at least so long.
         noise: "device" for the device's noise, "none" for ideal gates.
         seed: of all outcomes.
-        repeatable: the same program gives the same outcome in every task.
-        program_sets: the devices offer program sets.
+        repeatable: the same program gives the same outcome in every job.
+        program_sets: the devices offer program sets, where the vendor has them.
 
     Raises:
         ConfigError: an option is wrong, or the state is in use.
     """
+
+    vendor: ClassVar[str]
+    """Name of the vendor's folder here."""
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class Loopback:
         self.url = ""
         """Address, "http://127.0.0.1:PORT"; the same after a restart."""
         self.environment: dict[str, str] = {}
-        """Environment variables that point AWS clients at it."""
+        """Environment variables that point the provider's clients at it."""
 
     def __enter__(self) -> Self:
         try:
@@ -93,17 +96,17 @@ class Loopback:
         if self._temporary:
             shutil.rmtree(self._state, ignore_errors=True)
 
-    def tasks(self) -> list[Json]:
-        """Every task in the order of creation: arn, status, device, shots, tags, token, charge and more."""
-        tasks: list[Json] = self.state()["tasks"]
-        return tasks
+    def jobs(self) -> list[Json]:
+        """Every job in the order of creation: id, status, device, shots, charge, and what the vendor's jobs have."""
+        jobs: list[Json] = self.state()["jobs"]
+        return jobs
 
     def bill_usd(self) -> float:
-        """What all tasks cost so far, US dollars."""
+        """What all jobs cost so far, US dollars."""
         return float(self.state()["bill_usd"])
 
     def state(self) -> Json:
-        """What the page shows: tasks, bill_usd, devices, calls since the start, faults with how often each hit."""
+        """What the page shows: jobs, bill_usd, devices, calls since the start, faults with how often each hit."""
         return dict(json.loads(self._ask("GET", "/loopback/state.json")))
 
     def set_faults(self, faults: Sequence[Mapping[str, Any]]) -> None:
@@ -126,7 +129,7 @@ class Loopback:
     def _start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
         options = json.dumps(self._options | {"port": self._port})
-        command = [sys.executable, "-m", "backends.braket_loopback", options]
+        command = [sys.executable, "-m", "backends.loopback", self.vendor, options]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         log = self._state / "service.log"
         with log.open("a", encoding="utf-8") as errors:  # a pipe that nobody reads would fill and stop the service

@@ -1,70 +1,34 @@
-"""What a device does with a program: read it, compile it unless it is verbatim, and draw its outcomes.
+"""What a device does with a program: read it, and compile it unless it is verbatim.
 
 Verbatim programs are run gate by gate as they are. Others are compiled to the device's native gates by qcaan's own
-compiler, as the provider would. Outcomes depend on the seed alone, and on nothing that happened before.
+compiler, as the provider would.
 
 Why a reader of its own for plain verbatim boxes: the full OpenQASM parser takes hundreds of milliseconds for the box
 of a Born machine, a line at a time takes one. Whatever is not such a plain line goes to the full parser.
 """
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, cast
 
 import numpy as np
 
 from backends.braket.noise import read_noise
-from backends.braket_loopback.devices import Device
+from backends.loopback.braket.devices import Device
+from backends.loopback.physics import Machine, NoiseChoice, Readout, Row, marginal, read_out
 from qcaan.circuits.circuit import Circuit
-from qcaan.circuits.gates import FloatArray
-from qcaan.circuits.native import GateSet, NativeCircuit, NativeName, NativeProgram
-from qcaan.circuits.noise import Noise, noisy_probabilities
+from qcaan.circuits.native import GateSet, NativeCircuit
 from qcaan.circuits.qasm.reader import from_qasm
 from qcaan.circuits.simulate import Engine, sample
 from qcaan.circuits.transpile import transpile
 from qcaan.errors import CircuitError
 
-NoiseChoice = Literal["device", "none"]
-Row = tuple[str, tuple[int, ...], tuple[float, ...]]
 _BOX = re.compile(
     r"\s*OPENQASM 3(?:\.0)?;\s*(?:input float \w+;\s*)*bit\[\d+\] b;\s*#pragma braket verbatim\s*box\s*\{(.*)\}(.*)",
     re.DOTALL,
 )
 _GATE = re.compile(r"(\w+)\(([^()]*)\) (\$\d+(?:, \$\d+)*);")
 _MEASURE = re.compile(r"b\[(\d+)\] = measure \$(\d+);")
-
-
-@dataclass(frozen=True)
-class Readout:
-    """A distribution over the measured qubits, in the order of `qubits`: float64 (2**len(qubits),)."""
-
-    qubits: tuple[int, ...]
-    probabilities: FloatArray
-
-    def histogram(self, shots: int, seed: int) -> dict[str, float]:
-        """Frequencies of `shots` drawn outcomes by bitstring, the first of `qubits` leftmost; they sum to 1."""
-        counts = sample(self.probabilities, shots, seed)[0]
-        width = len(self.qubits)
-        return {format(k, f"0{width}b"): int(counts[k]) / shots for k in np.flatnonzero(counts).tolist()}
-
-
-@dataclass(frozen=True)
-class _Machine:
-    """What a program needs to know of the device."""
-
-    name: str
-    gates: frozenset[str]
-    n_qubits: int
-    noise: Noise | None
-    """None for ideal gates."""
-
-
-def seed_of(*parts: object) -> int:
-    """63 bits that depend on all parts."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 def run(source: str, inputs: Mapping[str, float], device: Device, noise: NoiseChoice) -> Readout:
@@ -74,27 +38,14 @@ def run(source: str, inputs: Mapping[str, float], device: Device, noise: NoiseCh
         CircuitError: the program is not valid, or not for this device.
     """
     rates = None if noise == "none" else read_noise(device.capabilities)
-    machine = _Machine(device.short_name, device.native_gates, device.n_qubits, rates)
+    machine = Machine(device.short_name, device.native_gates, device.n_qubits, rates)
     return _read_out(source, tuple(sorted(inputs.items())), machine)
 
 
 @lru_cache(maxsize=256)
-def _read_out(source: str, inputs: tuple[tuple[str, float], ...], machine: _Machine) -> Readout:
+def _read_out(source: str, inputs: tuple[tuple[str, float], ...], machine: Machine) -> Readout:
     rows, measured, flips = _plain_box(source, dict(inputs)) or _parsed(source, dict(inputs), machine)
-    for gate, qubits, _ in rows:
-        if gate not in machine.gates:
-            known = ", ".join(sorted(machine.gates))
-            raise CircuitError(f"'{gate}' is not a native gate of {machine.name}, whose gates are {known}")
-        if max(qubits) >= machine.n_qubits:
-            raise CircuitError(f"there is no qubit {max(qubits)}: {machine.name} has {machine.n_qubits}")
-    used = sorted({q for _, qubits, _ in rows for q in qubits} | set(measured))
-    place = {q: k for k, q in enumerate(used)}
-    native = NativeCircuit.build(
-        len(used), *[(cast(NativeName, gate), [place[q] for q in qubits], angles) for gate, qubits, angles in rows]
-    )
-    full = _probabilities(native, machine).reshape([2] * len(used))
-    full = np.flip(full, tuple(place[q] for q in flips))
-    return Readout(measured, _marginal(full, [place[q] for q in measured]))
+    return read_out(rows, measured, flips, machine)
 
 
 def measure(source: str, inputs: Mapping[str, float], shots: int, seed: int) -> tuple[list[list[int]], tuple[int, ...]]:
@@ -105,28 +56,11 @@ def measure(source: str, inputs: Mapping[str, float], shots: int, seed: int) -> 
     """
     circuit = _with_inputs(source, inputs)
     full = Engine(circuit).probabilities(())[0].reshape([2] * circuit.n_qubits)
-    readout = Readout(circuit.measured, _marginal(full, circuit.measured))
+    readout = Readout(circuit.measured, marginal(full, circuit.measured))
     counts = sample(readout.probabilities, shots, seed)[0]
     outcomes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     width = len(readout.qubits)
     return [[int(bit) for bit in format(k, f"0{width}b")] for k in outcomes.tolist()], readout.qubits
-
-
-def _marginal(full: FloatArray, kept: Sequence[int]) -> FloatArray:
-    """Sum over all axes but `kept`, in their order; flat."""
-    rest = [k for k in range(full.ndim) if k not in kept]
-    return np.asarray(full.transpose([*kept, *rest]).reshape(2 ** len(kept), -1).sum(axis=1))
-
-
-def _probabilities(circuit: NativeCircuit, machine: _Machine) -> FloatArray:
-    if machine.noise is None:
-        return np.asarray(_engine(circuit.program).probabilities(circuit.angles)[0])
-    return noisy_probabilities(circuit, machine.noise)
-
-
-@lru_cache(maxsize=32)
-def _engine(program: NativeProgram) -> Engine:
-    return Engine(program)
 
 
 def _plain_box(source: str, inputs: Mapping[str, float]) -> tuple[list[Row], tuple[int, ...], tuple[int, ...]] | None:
@@ -154,7 +88,7 @@ def _plain_box(source: str, inputs: Mapping[str, float]) -> tuple[list[Row], tup
 
 
 def _parsed(
-    source: str, inputs: Mapping[str, float], machine: _Machine
+    source: str, inputs: Mapping[str, float], machine: Machine
 ) -> tuple[list[Row], tuple[int, ...], tuple[int, ...]]:
     """Any other program: its native gates, the measured qubits, and those whose bits are read inverted."""
     circuit = _with_inputs(source, inputs)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from backends.braket_loopback.devices import PROGRAM, PROGRAM_SET, Device
-from backends.braket_loopback.errors import ServiceError
+from backends.loopback.braket.devices import PROGRAM, PROGRAM_SET, Device
+from backends.loopback.braket.errors import ServiceError
 
 Json = dict[str, Any]
 

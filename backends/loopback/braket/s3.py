@@ -13,10 +13,10 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from backends.braket_loopback.devices import ACCOUNT
-from backends.braket_loopback.disk import Disk
-from backends.braket_loopback.errors import ServiceError
-from backends.braket_loopback.protocol import iso
+from backends.loopback.braket.devices import ACCOUNT
+from backends.loopback.braket.errors import ServiceError
+from backends.loopback.braket.protocol import iso
+from backends.loopback.disk import Disk
 
 _S3 = "http://s3.amazonaws.com/doc/2006-03-01/"
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"

@@ -18,7 +18,7 @@ from botocore.model import OperationModel, ServiceModel, Shape
 from botocore.utils import parse_timestamp
 from botocore.validate import ParamValidator
 
-from backends.braket_loopback.errors import ServiceError
+from backends.loopback.braket.errors import ServiceError
 
 Params = dict[str, Any]
 

@@ -3,15 +3,26 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backends.braket_loopback.devices import ACCOUNT, REGION, Device, Devices
-from backends.braket_loopback.disk import Disk
-from backends.braket_loopback.errors import ServiceError
-from backends.braket_loopback.limits import Limits
-from backends.braket_loopback.s3 import S3
-from backends.braket_loopback.search import page
-from backends.braket_loopback.tasks import Pace, Tasks
+from backends.braket.capabilities import SNAPSHOTS
+from backends.loopback.braket.devices import ACCOUNT, REGION, Device, Devices
+from backends.loopback.braket.errors import ServiceError
+from backends.loopback.braket.limits import Limits
+from backends.loopback.braket.protocol import Protocol
+from backends.loopback.braket.s3 import S3
+from backends.loopback.braket.search import page
+from backends.loopback.braket.tasks import Tasks
+from backends.loopback.disk import Disk
+from backends.loopback.faults import Vocabulary
+from backends.loopback.jobs import Pace
 
 Params = dict[str, Any]
+VOCABULARY = Vocabulary(
+    operations=(*Protocol().operations, *S3.operations, "GetCallerIdentity"),
+    create="CreateQuantumTask",
+    read_device="GetDevice",
+    read_result="GetObject",
+    devices=(*SNAPSHOTS, "sv1"),
+)
 DEFAULT_BUCKET = f"amazon-braket-{REGION}-{ACCOUNT}"
 
 
@@ -23,7 +34,7 @@ class Service:
         self.devices = Devices(program_sets=program_sets)
         self.limits = Limits(disk, self.devices)
         self.s3 = S3(disk)
-        self.tasks = Tasks(disk, self.devices, self.limits, self.s3, pace)
+        self.tasks = Tasks(disk, self.devices, self.limits, self.s3, pace, VOCABULARY)
         if not self.s3.has_bucket(DEFAULT_BUCKET):
             self.s3.create_bucket(DEFAULT_BUCKET)
         self._operations: Mapping[str, Callable[[Params, str], Params]] = {
@@ -61,7 +72,7 @@ class Service:
         if not self.s3.has_bucket(params["outputS3Bucket"]):
             message = f"the S3 bucket {params['outputS3Bucket']} does not exist, or you have no access to it"
             raise ServiceError("ValidationException", message)
-        return {"quantumTaskArn": self.tasks.create(params, region).arn}
+        return {"quantumTaskArn": self.tasks.create(params, region).id}
 
     def _get_device(self, params: Params, region: str) -> Params:
         device = self.devices.get(params["deviceArn"], region)

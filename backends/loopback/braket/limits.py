@@ -8,12 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from backends.braket_loopback.devices import ACCOUNT, Devices
-from backends.braket_loopback.disk import Disk
-from backends.braket_loopback.errors import ServiceError
-from backends.braket_loopback.physics import seed_of
-from backends.braket_loopback.search import matches, page
-from backends.braket_loopback.task import Task
+from backends.loopback.braket.devices import ACCOUNT, Devices
+from backends.loopback.braket.errors import ServiceError
+from backends.loopback.braket.search import matches, page
+from backends.loopback.braket.task import Task
+from backends.loopback.disk import Disk
+from backends.loopback.physics import seed_of
 
 Params = dict[str, Any]
 

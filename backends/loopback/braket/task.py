@@ -1,29 +1,18 @@
 """A quantum task: what was asked for, and how far it has come."""
 
-import json
-import time
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any
 
-from backends.braket_loopback.devices import PROGRAM_SET
-
-ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+from backends.loopback.braket.devices import PROGRAM_SET
+from backends.loopback.jobs import Job
 
 
 @dataclass(kw_only=True)
-class Task:
-    """One task. Everything but the programs themselves, which stay on disk; times in seconds since 1970."""
+class Task(Job):
+    """One task: id and device are ARNs, shots those of all executables together."""
 
-    arn: str
-    number: int
-    """Position in the order of creation."""
     token: str
     """The client's idempotency token."""
-    device: str
-    """ARN."""
-    shots: int
-    """Of all executables together."""
     bucket: str
     folder: str
     """Where results go in the bucket, without a slash at the end."""
@@ -33,25 +22,8 @@ class Task:
     """The action's type: a program or a program set."""
     executables: list[int]
     """Number of executables of each program."""
-    price: str
-    """US dollars if it completes."""
     tags: dict[str, str] = field(default_factory=dict)
     associations: list[dict[str, str]] = field(default_factory=list)
-    fate: dict[str, float | str | None] = field(default_factory=dict)
-    """The faults that await it: kind -> what the kind needs to know."""
-    created: float = field(default_factory=time.time)
-    status: str = "QUEUED"
-    reason: str = ""
-    started: float | None = None
-    ended: float | None = None
-    successful_shots: int | None = None
-    charge: str = "0"
-    """US dollars on the bill so far."""
-
-    @property
-    def is_open(self) -> bool:
-        """It may still change."""
-        return self.status not in ENDED
 
     @property
     def is_set(self) -> bool:
@@ -59,27 +31,14 @@ class Task:
         return self.kind == PROGRAM_SET
 
     @property
-    def committed_usd(self) -> Decimal:
-        """What it costs, or will if it completes."""
-        return Decimal(self.price if self.is_open else self.charge)
-
-    def to_json(self) -> bytes:
-        """As it is kept on disk."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_json(cls, text: bytes) -> Self:
-        """The inverse of `to_json`."""
-        return cls(**json.loads(text))
-
-    def view(self) -> dict[str, Any]:
-        """As people and tests see it: money as a number."""
-        return asdict(self) | {"price": float(self.price), "charge": float(self.charge)}
+    def n_circuits(self) -> int:
+        """Executables of all programs."""
+        return sum(self.executables)
 
     def summary(self) -> dict[str, Any]:
         """What SearchQuantumTasks tells, and a part of what GetQuantumTask tells."""
         return {
-            "quantumTaskArn": self.arn,
+            "quantumTaskArn": self.id,
             "status": self.status,
             "deviceArn": self.device,
             "shots": self.shots,
@@ -97,7 +56,7 @@ class Task:
         queue = {"queue": "QUANTUM_TASKS_QUEUE", "queuePriority": "Normal", "position": place}
         action: dict[str, Any] = {"actionType": self.kind}
         if self.is_set:
-            action |= {"programCount": len(self.executables), "executableCount": sum(self.executables)}
+            action |= {"programCount": len(self.executables), "executableCount": self.n_circuits}
         return self.summary() | {
             "failureReason": self.reason or None,
             "deviceParameters": self.parameters,

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from backends.braket.capabilities import SNAPSHOTS, read_snapshot
-from backends.braket_loopback.errors import ServiceError
+from backends.loopback.braket.errors import ServiceError
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from backends.braket_loopback.errors import ServiceError
+from backends.loopback.braket.errors import ServiceError
 
 _TIMES = {"createdAt"}
 _NAMES = {"quantumTaskArn", "deviceArn", "status", "createdAt", "jobArn"}

@@ -1,4 +1,4 @@
-"""Starting the service, and the environment that points AWS clients at it."""
+"""Starting a service."""
 
 import asyncio
 import ipaddress
@@ -8,15 +8,13 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
-from backends.braket_loopback.app import App
-from backends.braket_loopback.devices import REGION
-from backends.braket_loopback.disk import Disk
-from backends.braket_loopback.faults import load_faults
-from backends.braket_loopback.service import Service
-from backends.braket_loopback.tasks import Pace
+from backends.loopback.app import App
+from backends.loopback.disk import Disk
+from backends.loopback.faults import Vocabulary, load_faults
 from qcaan.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -28,36 +26,12 @@ class Options:
 
     state: Path
     """Folder of its state."""
-    pace: Pace
     port: int = 0
     """0 for a free one."""
     host: str = "127.0.0.1"
     """A loopback address."""
     faults: Path | None = None
     """YAML file; None for the faults that were in force last, none at first."""
-    program_sets: bool = False
-    """The devices offer program sets."""
-
-
-def environment(url: str) -> dict[str, str]:
-    """Environment variables that point every AWS client, and Braket's cost tracker, at the service.
-
-    Each endpoint is named twice, for all services and for each one, because the narrower setting wins.
-    """
-    endpoints = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BRAKET", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS")
-    return {
-        **dict.fromkeys((*endpoints, "BRAKET_ENDPOINT"), url),
-        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-        "AWS_ACCESS_KEY_ID": "LOOPBACK",
-        "AWS_SECRET_ACCESS_KEY": "loopback",
-        "AWS_SESSION_TOKEN": "",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "BRAKET_PRICE_OFFERS_URL": f"{url}/loopback/prices.csv",
-        "NO_PROXY": "127.0.0.1,localhost,::1",
-        "no_proxy": "127.0.0.1,localhost,::1",
-    }
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -83,27 +57,31 @@ def open_socket(host: str, port: int) -> socket.socket:
     return link
 
 
-def serve(options: Options, announce: Callable[[str], None]) -> None:
-    """Run a service until SIGINT or SIGTERM; `announce` gets its URL as soon as it answers.
+def serve(
+    options: Options, vocabulary: Vocabulary, build: Callable[[Disk], App[Any]], announce: Callable[[str], None]
+) -> None:
+    """Run the service that `build` makes until SIGINT or SIGTERM; `announce` gets its URL as soon as it answers.
 
     Raises:
         ConfigError: an option is wrong, the port is taken, or another service has the state open.
     """
-    asyncio.run(_serve(options, announce))
+    asyncio.run(_serve(options, vocabulary, build, announce))
 
 
-async def _serve(options: Options, announce: Callable[[str], None]) -> None:
-    faults = None if options.faults is None else load_faults(options.faults)
+async def _serve(
+    options: Options, vocabulary: Vocabulary, build: Callable[[Disk], App[Any]], announce: Callable[[str], None]
+) -> None:
+    faults = None if options.faults is None else load_faults(options.faults, vocabulary)
     with open_socket(options.host, options.port) as link:
-        service = Service(Disk(options.state), options.pace, program_sets=options.program_sets)
+        app = build(Disk(options.state))
         if faults is not None:
-            service.tasks.set_faults(faults)
-        elif service.tasks.injector.faults:
+            app.jobs.set_faults(faults)
+        elif app.jobs.injector.faults:
             _log.warning(
                 "%d faults of an earlier start are in force; '--faults FILE' with an empty list ends them",
-                len(service.tasks.injector.faults),
+                len(app.jobs.injector.faults),
             )
-        runner = web.AppRunner(App(service).application(), access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
             stopped = asyncio.Event()

@@ -8,50 +8,16 @@ task gives the same outcome after a restart, in any order of arrival, and when i
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from backends.braket_loopback import documents
-from backends.braket_loopback.devices import Device
-from backends.braket_loopback.physics import NoiseChoice, measure, run, seed_of
-from backends.braket_loopback.protocol import iso
-from backends.braket_loopback.task import Task
+from backends.loopback.braket import documents
+from backends.loopback.braket.devices import Device
+from backends.loopback.braket.programs import measure, run
+from backends.loopback.braket.protocol import iso
+from backends.loopback.braket.task import Task
+from backends.loopback.jobs import Outcome, Spoiled
+from backends.loopback.physics import NoiseChoice, Physics
 from qcaan.errors import QcaanError
-
-
-@dataclass(frozen=True)
-class Physics:
-    """How outcomes come about."""
-
-    noise: NoiseChoice
-    seed: int
-    repeatable: bool
-
-    def seed_of(self, task: Task, program: documents.Document, place: tuple[int, int] = (0, 0)) -> int:
-        """The seed of one executable: `place` is its program's number and its own in the program."""
-        identity = None if self.repeatable else (task.token, place)
-        return seed_of(self.seed, identity, program["source"], program.get("inputs"), place[1])
-
-
-@dataclass(frozen=True)
-class Spoiled:
-    """What is wrong with a task on purpose."""
-
-    failure: str = ""
-    """Reason why it fails."""
-    failed_executables: float = 0.0
-    """Share of a program set's executables that fail, at least one if it is not zero."""
-    weight: float = 1.0
-    """Factor of one of the outcomes' probabilities, so that they do not sum to 1."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a task left: its documents by key below its folder, or the reason why it failed."""
-
-    documents: Mapping[str, bytes]
-    successful_shots: int
-    reason: str = ""
 
 
 def execute(task: Task, action: str, device: Device, physics: Physics, spoiled: Spoiled) -> Outcome:
@@ -73,7 +39,7 @@ def execute(task: Task, action: str, device: Device, physics: Physics, spoiled: 
                     device,
                     physics.noise,
                     shots,
-                    physics.seed_of(task, program, (k, index)),
+                    _seed(physics, task, program, (k, index)),
                     spoiled.weight,
                 )
                 for index in range(count)
@@ -84,7 +50,7 @@ def execute(task: Task, action: str, device: Device, physics: Physics, spoiled: 
         return Outcome({}, 0, str(error))
     if not task.is_set:
         document = documents.program_result(
-            task.arn,
+            task.id,
             task.device,
             task.shots,
             task.parameters,
@@ -94,7 +60,12 @@ def execute(task: Task, action: str, device: Device, physics: Physics, spoiled: 
             entries[0][0],
         )
         return _encoded({"results.json": document}, task.shots)
-    return _set(task, programs, entries, spoiled.failed_executables, shots, ended)
+    return _set(task, programs, entries, spoiled.failed_circuits, shots, ended)
+
+
+def _seed(physics: Physics, task: Task, program: Mapping[str, Any], place: tuple[int, int] = (0, 0)) -> int:
+    """The seed of one executable: `place` is its program's number and its own in the program."""
+    return physics.seed_of((task.token, place), program["source"], program.get("inputs"), place[1])
 
 
 def _measured(
@@ -122,7 +93,7 @@ def _set(
         entries[k][index] = {"failureMetadata": documents.failure("the ions were lost (injected fault)")}
     successful = shots * (total - n_failed)
     facts = {
-        "id": task.arn,
+        "id": task.id,
         "deviceId": task.device,
         "requestedShots": task.shots,
         "successfulShots": successful,
@@ -142,14 +113,14 @@ def _simulated(task: Task, program: documents.Document, physics: Physics, ended:
 
     if task.shots and "#pragma braket result" not in program["source"]:
         rows, qubits = measure(
-            program["source"], program.get("inputs") or {}, task.shots, physics.seed_of(task, program)
+            program["source"], program.get("inputs") or {}, task.shots, _seed(physics, task, program)
         )
         document = {"measurements": rows, "measuredQubits": qubits}
     else:
         ran = StateVectorSimulator().run_openqasm(Program.parse_obj(program), shots=task.shots)
         document = json.loads(json.dumps(ran.dict(exclude_none=True), default=_plain))
     base = documents.program_result(
-        task.arn, task.device, task.shots, "{}", iso(task.created), iso(ended), program["source"], {}
+        task.id, task.device, task.shots, "{}", iso(task.created), iso(ended), program["source"], {}
     )
     base["additionalMetadata"] = {
         "action": program,

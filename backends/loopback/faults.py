@@ -2,31 +2,31 @@
 
 A fault is one entry of a YAML list, or of the list that `PUT /loopback/faults` takes. `kind` is what goes wrong:
 
-Calls (`operation` says which: an API operation such as CreateQuantumTask, GetObject, a list of them, or "*"):
+Calls (`operation` says which: one of the provider's API operations, a list of them, or "*"):
 
-- `throttle`: refused as too fast, 429 ThrottlingException (S3: 503 SlowDown). Nothing happened.
+- `throttle`: refused as too fast. Nothing happened.
 - `error`: refused with HTTP `status` 500, 502, 503 or 504. Nothing happened.
 - `reset`: the connection is reset before the call is read. Nothing happened.
 - `lost_reply`: the call is carried out, then the connection is dropped without a reply, after `seconds`.
 - `delay`: the call is carried out after `seconds`; longer than the client's time-out, it is a lost reply.
-- `expired_credentials`: refused as signed with an expired token; with `access_key`, only calls signed with that one.
-- `quota`: CreateQuantumTask is refused, 402 ServiceQuotaExceededException.
-- `offline`: the device goes offline for `seconds` (null: for good): creates are refused, 424 DeviceOfflineException,
-  and its queue stands still.
-- `no_idempotency`: CreateQuantumTask makes a new task although it knows the token. Every call while it is listed.
-- `slow_search`: SearchQuantumTasks does not list tasks younger than `seconds`. Every call while it is listed.
+- `expired_credentials`: refused as signed with an expired key; with `access_key`, only calls signed with that one.
+- `quota`: a new job is refused: the account's quota is used up.
+- `offline`: the device goes offline for `seconds` (null: for good): new jobs are refused, and its queue stands still.
+- `no_idempotency`: a new job is made although its token is known (Braket; IonQ has no tokens). Every call while it is
+  listed.
+- `slow_search`: jobs younger than `seconds` are not listed. Every call while it is listed.
 
-Tasks, decided when they are created (`device` restricts them):
+Jobs, decided when they are created (`device` restricts them):
 
-- `failed`: FAILED with `reason`; nothing is charged.
-- `cancelled`: CANCELLED by the provider; nothing is charged.
+- `failed`: fails with `reason`; nothing is charged.
+- `cancelled`: cancelled by the provider; nothing is charged.
 - `slow_queue`: waits `seconds` longer in the queue.
 - `wrong_sum`: a probability is multiplied by `factor`, so that they do not sum to 1.
-- `partial`: the `share` of a program set's executables fails.
+- `partial`: the `share` of the circuits of a job with several fails.
 
-S3 objects (GetObject; `object` is a pattern of keys such as "*/results.json"):
+Results (calls that read one; `object` is a pattern of its address such as "*/results.json"):
 
-- `missing_object`: NoSuchKey until the object is `seconds` old (null: for good).
+- `missing_object`: there is none until the object is `seconds` old (null: for good).
 - `truncated_object`: the connection closes in the middle of the body.
 - `corrupt_object`: the second half of the body is overwritten.
 
@@ -36,39 +36,54 @@ How often: the first `after` matches are passed over, then every `every`-th matc
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from math import isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
-from backends.braket.capabilities import SNAPSHOTS
-from backends.braket_loopback.physics import seed_of
-from backends.braket_loopback.protocol import Protocol
-from backends.braket_loopback.s3 import S3
+from backends.loopback.physics import seed_of
 from qcaan.errors import ConfigError
 
 CallKind = Literal["throttle", "error", "reset", "lost_reply", "delay", "expired_credentials", "quota", "offline"]
-TaskKind = Literal["failed", "cancelled", "slow_queue", "wrong_sum", "partial"]
+JobKind = Literal["failed", "cancelled", "slow_queue", "wrong_sum", "partial"]
 ObjectKind = Literal["missing_object", "truncated_object", "corrupt_object"]
 RuleKind = Literal["no_idempotency", "slow_search"]
-Kind = Literal[CallKind, TaskKind, ObjectKind, RuleKind]
+Kind = Literal[CallKind, JobKind, ObjectKind, RuleKind]
 
-_CREATE = ("CreateQuantumTask",)
-_OPERATIONS: Mapping[str, tuple[str, ...]] = {
-    "quota": _CREATE,
-    "offline": (*_CREATE, "GetDevice"),
-    **dict.fromkeys(get_args(ObjectKind), ("GetObject",)),
-}
 _TIMED = {"lost_reply", "delay", "offline", "slow_queue", "slow_search", "missing_object"}
 _SECONDS = {"delay": 1.0, "lost_reply": 0.0, "slow_queue": 5.0, "slow_search": 2.0}
 
 _MEASURE = {"failed": "reason", "slow_queue": "seconds", "wrong_sum": "factor", "partial": "share"}
-"""The field that says what a fault does to a task."""
+"""The field that says what a fault does to a job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """What the faults of one service may name."""
+
+    operations: Sequence[str]
+    create: str
+    """The operation that makes a job."""
+    read_device: str
+    """The operation that asks for a device."""
+    read_result: str
+    """The operation that reads results."""
+    devices: Sequence[str]
+    """Short names."""
+    absent: Collection[str] = ()
+    """Kinds that mean nothing to it."""
+
+    def usual(self, kind: str) -> tuple[str, ...]:
+        """The operations that a fault hits unless it says otherwise."""
+        if kind in get_args(ObjectKind):
+            return (self.read_result,)
+        return {"quota": (self.create,), "offline": (self.create, self.read_device)}.get(kind, ("*",))
 
 
 class Fault(BaseModel):
@@ -78,9 +93,9 @@ class Fault(BaseModel):
 
     kind: Kind
     operation: tuple[str, ...] = ("*",)
-    device: str | None = Field(None, description="short name or ARN")
-    object: str | None = Field(None, description="pattern of S3 keys, as in a shell")
-    access_key: str | None = Field(None, description="the id of the access key that signs the call")
+    device: str | None = Field(None, description="short or full name")
+    object: str | None = Field(None, description="pattern of the addresses of results, as in a shell")
+    access_key: str | None = Field(None, description="the key that signs the call, or its id")
     after: Annotated[int, Field(ge=0)] = 0
     every: Annotated[int, Field(ge=1)] = 1
     times: Annotated[int, Field(ge=1)] | None = None
@@ -94,7 +109,7 @@ class Fault(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the YAML file holds
+    def _defaults(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever the YAML file holds
         """One operation may stand alone; operation and seconds have defaults of their kind."""
         if not isinstance(value, dict):
             return value
@@ -103,17 +118,21 @@ class Fault(BaseModel):
         if isinstance(value.get("operation"), str):
             value["operation"] = [value["operation"]]
         if isinstance(kind, str):
-            value.setdefault("operation", _OPERATIONS.get(kind, ("*",)))
+            value.setdefault("operation", _vocabulary(info).usual(kind))
             value.setdefault("seconds", _SECONDS.get(kind))
         return value
 
     @model_validator(mode="after")
-    def _fits(self) -> "Fault":
+    def _fits(self, info: ValidationInfo) -> "Fault":
         """A field that its kind does not read is a mistake, not a comment."""
+        vocabulary = _vocabulary(info)
+        if self.kind in vocabulary.absent:
+            raise ValueError(f"kind '{self.kind}' means nothing to this service; leave it out")
         unused = []
         if self.seconds is not None and self.kind not in _TIMED:
             unused.append("seconds")
-        if self.object is not None and self.kind not in get_args(ObjectKind) and "GetObject" not in self.operation:
+        reads = self.kind in get_args(ObjectKind) or vocabulary.read_result in self.operation
+        if self.object is not None and not reads:
             unused.append("object")
         given = self.model_fields_set
         readers = {"status": {"error"}, "reason": {"failed"}, "factor": {"wrong_sum"}, "share": {"partial"}}
@@ -121,9 +140,9 @@ class Fault(BaseModel):
         if unused:
             raise ValueError(f"kind '{self.kind}' does not use {', '.join(unused)}; leave it out")
         for operation in self.operation:
-            _require_known("operation", operation, ["*", *_operations()])
-        if self.device is not None and not self.device.startswith("arn:"):
-            _require_known("device", self.device, [*SNAPSHOTS, "sv1"])
+            _require_known("operation", operation, ["*", *vocabulary.operations])
+        if self.device is not None and not any(_is_device(known, self.device) for known in vocabulary.devices):
+            _require_known("device", self.device, vocabulary.devices)
         return self
 
 
@@ -136,12 +155,12 @@ class Injector:
         self.hits = [h for _, h in counts] or [0] * len(faults)
 
     def call(self, operation: str, *, device: str, key: str, age_s: float, access_key: str) -> list[Fault]:
-        """The faults that hit a call; `key` and `age_s` are those of its S3 object, NaN if there is none."""
+        """The faults that hit a call; `key` and `age_s` are those of the result it reads, NaN if there is none."""
         return self._hit(
             get_args(CallKind) + get_args(ObjectKind),
             lambda f: (
                 ("*" in f.operation or operation in f.operation)
-                and _is_device(f, device)
+                and _is_device(f.device, device)
                 and (f.object is None or fnmatchcase(key, f.object))
                 and f.access_key in (None, access_key)
                 and (f.kind not in get_args(ObjectKind) or not isnan(age_s))
@@ -149,9 +168,9 @@ class Injector:
             ),
         )
 
-    def task(self, device: str, *, is_set: bool) -> dict[str, float | str | None]:
-        """The faults that hit a new task: kind -> what the kind needs to know."""
-        hits = self._hit(get_args(TaskKind), lambda f: _is_device(f, device) and (is_set or f.kind != "partial"))
+    def job(self, device: str, *, is_set: bool) -> dict[str, float | str | None]:
+        """The faults that hit a new job, which has several circuits or not: kind -> what the kind needs to know."""
+        hits = self._hit(get_args(JobKind), lambda f: _is_device(f.device, device) and (is_set or f.kind != "partial"))
         return {f.kind: getattr(f, _MEASURE[f.kind]) if f.kind in _MEASURE else None for f in hits}
 
     def rule(self, kind: RuleKind) -> Fault | None:
@@ -164,10 +183,10 @@ class Injector:
         return json.dumps([faults, list(zip(self.matched, self.hits, strict=True))]).encode()
 
     @classmethod
-    def from_json(cls, text: bytes) -> Self:
+    def from_json(cls, text: bytes, vocabulary: Vocabulary) -> Self:
         """The inverse of `to_json`."""
         faults, counts = json.loads(text)
-        return cls(read_faults(faults, "the faults in force"), counts)
+        return cls(read_faults(faults, "the faults in force", vocabulary), counts)
 
     def view(self) -> list[dict[str, Any]]:
         """The faults with their counts."""
@@ -191,21 +210,21 @@ class Injector:
         return True
 
 
-def read_faults(entries: object, where: str) -> list[Fault]:
-    """Faults from a list of mappings.
+def read_faults(entries: object, where: str, vocabulary: Vocabulary) -> list[Fault]:
+    """Faults of a service from a list of mappings.
 
     Raises:
         ConfigError: it is not one; every wrong field is told with its value and what is expected.
     """
     try:
-        return TypeAdapter(list[Fault]).validate_python([] if entries is None else entries)
+        return TypeAdapter(list[Fault]).validate_python([] if entries is None else entries, context=vocabulary)
     except ValidationError as error:
         lines = [f"  {_explain(entry)}" for entry in error.errors()]
         raise ConfigError("\n".join([f"{where}:", *lines])) from error
 
 
-def load_faults(path: Path) -> list[Fault]:
-    """Faults from a YAML file.
+def load_faults(path: Path, vocabulary: Vocabulary) -> list[Fault]:
+    """Faults of a service from a YAML file.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, or a fault is wrong.
@@ -216,12 +235,12 @@ def load_faults(path: Path) -> list[Fault]:
         raise ConfigError(f"cannot read the faults {path}: {error}; give a YAML file") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
-    return read_faults(tree, str(path))
+    return read_faults(tree, str(path), vocabulary)
 
 
-@cache
-def _operations() -> tuple[str, ...]:
-    return (*Protocol().operations, *S3.operations, "GetCallerIdentity")
+def _vocabulary(info: ValidationInfo) -> Vocabulary:
+    assert isinstance(info.context, Vocabulary)
+    return info.context
 
 
 def _require_known(field: str, value: str, known: Sequence[str]) -> None:
@@ -231,9 +250,11 @@ def _require_known(field: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f"{field} '{value}' does not exist; {hint}")
 
 
-def _is_device(fault: Fault, arn: str) -> bool:
-    short = "-".join(arn.split("/")[-2:]).lower().removeprefix("amazon-")
-    return fault.device in (None, arn, short)
+def _is_device(given: str | None, device: str) -> bool:
+    """Whether a name, short or full, is that of a device, told by its full one; None is every device."""
+    if given is None or given == device:
+        return True
+    return re.sub(r"[/.:]", "-", f"-{device}").lower().endswith(f"-{given}")
 
 
 def _explain(entry: Any) -> str:  # noqa: ANN401 - pydantic's description of an error
