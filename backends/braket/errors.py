@@ -20,24 +20,7 @@ the session's token. The cause's own text is cut too, because tracebacks print i
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ChecksumError,
-    ClientError,
-    ConnectionError,  # noqa: A004 - botocore's, not Python's
-    CredentialRetrievalError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    IncompleteReadError,
-    LoginError,
-    MetadataRetrievalError,
-    NoAuthTokenError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
-)
+from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from qcaan.errors import (
@@ -80,21 +63,21 @@ _CREDENTIALS = {
     "UnrecognizedClientException",
 }
 _NO_CREDENTIALS = (
-    CredentialRetrievalError,
-    LoginError,
-    MetadataRetrievalError,
-    NoAuthTokenError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    SSOError,
-    TokenRetrievalError,
+    boto.CredentialRetrievalError,
+    boto.LoginError,
+    boto.MetadataRetrievalError,
+    boto.NoAuthTokenError,
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.SSOError,
+    boto.TokenRetrievalError,
 )
 _LOST = (
-    ChecksumError,
-    ConnectionError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    IncompleteReadError,
+    boto.ChecksumError,
+    boto.ConnectionError,
+    boto.FlexibleChecksumError,
+    boto.HTTPClientError,
+    boto.IncompleteReadError,
     ResponseParserError,
 )
 _LOG_IN = "log in again ('aws sso login', 'aws configure', or new keys in the environment), then resume"
@@ -114,19 +97,19 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except ClientError as error:
+    except boto.ClientError as error:
         raise _of_service(error, doing) from error
-    except ProfileNotFound as error:
+    except boto.ProfileNotFound as error:
         raise CredentialsError(f"{doing}: {error}; {_OTHER_PROFILE}") from error
     except _NO_CREDENTIALS as error:
         raise CredentialsError(f"{doing}: {error}; {_LOG_IN}") from error
     except _LOST as error:
         raise TransientError(f"{doing}: {error}") from error
-    except BotoCoreError as error:
+    except boto.BotoCoreError as error:
         raise RejectedError(f"{doing}: {error}") from error
 
 
-def _of_service(error: ClientError, doing: str) -> BackendError:
+def _of_service(error: boto.ClientError, doing: str) -> BackendError:
     told = error.response.get("Error", {})
     code, message = str(told.get("Code", "unknown")), _first_line(str(told.get("Message", "")))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -151,7 +134,7 @@ def _first_line(text: str) -> str:
     return text.partition("\n")[0].strip()[:_LONGEST]
 
 
-def _program_set_failure(error: ClientError) -> str:
+def _program_set_failure(error: boto.ClientError) -> str:
     """What is wrong with the first program of a set that was refused."""
     failures = error.response.get("programSetValidationFailures") or ()
     return "".join(f" (program {f.get('programIndex')}: {_first_line(str(f.get('errors')))})" for f in failures[:1])

@@ -17,12 +17,12 @@ independent: those of a device that mitigates errors are not, and neither are th
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import reduce
 from itertools import groupby
 from operator import add
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from sqlalchemy import select
@@ -37,6 +37,7 @@ from qcaan.execution.records import FINISHED
 from qcaan.execution.schema import calls, submissions
 from qcaan.execution.store import Store
 
+T = TypeVar("T", "Distance", "Comparison")
 FALSE_ALARM_RATE = 0.01
 """Chance that a report on shots of the twin itself calls anything drifted, at most."""
 
@@ -78,12 +79,7 @@ class Distance:
         return math.exp(-2 * above**2 / self.inverse_shots)
 
     def __add__(self, other: "Distance") -> "Distance":
-        return Distance(
-            circuits=self.circuits + other.circuits,
-            tvd_sum=self.tvd_sum + other.tvd_sum,
-            floor_sum=self.floor_sum + other.floor_sum,
-            inverse_shots=self.inverse_shots + other.inverse_shots,
-        )
+        return _merged(self, other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +97,7 @@ class Comparison:
         return self.noise_sum / self.twin.circuits
 
     def __add__(self, other: "Comparison") -> "Comparison":
-        return Comparison(
-            shots=self.shots + other.shots,
-            twin=self.twin + other.twin,
-            ideal=self.ideal + other.ideal,
-            noise_sum=self.noise_sum + other.noise_sum,
-        )
+        return _merged(self, other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +213,11 @@ def expected_tvd(p: FloatArray, shots: int) -> float:
     v = np.floor(shots * p) + 1
     binomial = gammaln(shots + 1) - gammaln(v + 1) - gammaln(shots - v + 1) + xlogy(v, p) + xlog1py(shots - v, -p)
     return float((v * (1 - p) * np.exp(binomial)).sum() / shots)
+
+
+def _merged(one: T, other: T) -> T:
+    """Every field of one added to the other's."""
+    return replace(one, **{f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(one)})
 
 
 def _read(store: Store, numbers: Iterable[int]) -> list[tuple[NativeCircuit, Counts]]:

@@ -7,16 +7,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from backends.braket.errors import translated
-from qcaan.errors import (
-    BackendError,
-    CredentialsError,
-    LateError,
-    RejectedError,
-    ThrottledError,
-    TransientError,
-    UnavailableError,
-    UnknownJobError,
-)
+from qcaan import errors
 
 
 def refused(code, status=400, operation="CreateQuantumTask", message="because", **more):
@@ -25,53 +16,53 @@ def refused(code, status=400, operation="CreateQuantumTask", message="because", 
 
 
 TABLE = [
-    (refused("ThrottlingException", 429), ThrottledError),
-    (refused("Whatever", 429), ThrottledError),
-    (refused("SlowDown", 503, "GetObject"), ThrottledError),
-    (refused("InternalServiceException", 500), TransientError),
-    (refused("Whatever", 502), TransientError),
-    (refused("ServiceUnavailable", 503), TransientError),
-    (refused("RequestTimeout", 400, "GetObject"), TransientError),
-    (refused("NoSuchKey", 404, "GetObject"), LateError),
-    (refused("AccessDenied", 403, "GetObject"), LateError),
-    (refused("NoSuchBucket", 404, "GetObject"), RejectedError),
-    (refused("DeviceOfflineException", 424), UnavailableError),
-    (refused("ServiceQuotaExceededException", 402), UnavailableError),
-    (refused("ExpiredTokenException", 403), CredentialsError),
-    (refused("ExpiredToken", 400, "GetObject"), CredentialsError),
-    (refused("RequestExpired", 400), CredentialsError),
-    (refused("UnrecognizedClientException", 403), CredentialsError),
-    (refused("InvalidSignatureException", 403), CredentialsError),
-    (refused("SignatureDoesNotMatch", 403, "GetObject"), CredentialsError),
-    (refused("ResourceNotFoundException", 404, "GetQuantumTask"), UnknownJobError),
-    (refused("ResourceNotFoundException", 404, "CancelQuantumTask"), UnknownJobError),
-    (refused("ResourceNotFoundException", 404, "GetDevice"), RejectedError),
-    (refused("ValidationException"), RejectedError),
-    (refused("AccessDeniedException", 403), RejectedError),
-    (refused("DeviceRetiredException", 410), RejectedError),
-    (boto.EndpointConnectionError(endpoint_url="http://x"), TransientError),
-    (boto.ConnectTimeoutError(endpoint_url="http://x"), TransientError),
-    (boto.ReadTimeoutError(endpoint_url="http://x"), TransientError),
-    (boto.ConnectionClosedError(endpoint_url="http://x"), TransientError),
-    (boto.ProxyConnectionError(proxy_url="http://x"), TransientError),
-    (boto.ResponseStreamingError(error="broken"), TransientError),
-    (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), TransientError),
-    (boto.FlexibleChecksumError(error_msg="other bytes"), TransientError),
-    (ResponseParserError("not XML"), TransientError),
-    (boto.NoCredentialsError(), CredentialsError),
-    (boto.PartialCredentialsError(provider="env", cred_var="secret"), CredentialsError),
-    (boto.CredentialRetrievalError(provider="p", error_msg="m"), CredentialsError),
-    (boto.TokenRetrievalError(provider="sso", error_msg="m"), CredentialsError),
-    (boto.UnauthorizedSSOTokenError(), CredentialsError),
-    (boto.ProfileNotFound(profile="nobody"), CredentialsError),
-    (boto.ParamValidationError(report="shots"), RejectedError),
-    (boto.NoRegionError(), RejectedError),
+    (refused("ThrottlingException", 429), errors.ThrottledError),
+    (refused("Whatever", 429), errors.ThrottledError),
+    (refused("SlowDown", 503, "GetObject"), errors.ThrottledError),
+    (refused("InternalServiceException", 500), errors.TransientError),
+    (refused("Whatever", 502), errors.TransientError),
+    (refused("ServiceUnavailable", 503), errors.TransientError),
+    (refused("RequestTimeout", 400, "GetObject"), errors.TransientError),
+    (refused("NoSuchKey", 404, "GetObject"), errors.LateError),
+    (refused("AccessDenied", 403, "GetObject"), errors.LateError),
+    (refused("NoSuchBucket", 404, "GetObject"), errors.RejectedError),
+    (refused("DeviceOfflineException", 424), errors.UnavailableError),
+    (refused("ServiceQuotaExceededException", 402), errors.UnavailableError),
+    (refused("ExpiredTokenException", 403), errors.CredentialsError),
+    (refused("ExpiredToken", 400, "GetObject"), errors.CredentialsError),
+    (refused("RequestExpired", 400), errors.CredentialsError),
+    (refused("UnrecognizedClientException", 403), errors.CredentialsError),
+    (refused("InvalidSignatureException", 403), errors.CredentialsError),
+    (refused("SignatureDoesNotMatch", 403, "GetObject"), errors.CredentialsError),
+    (refused("ResourceNotFoundException", 404, "GetQuantumTask"), errors.UnknownJobError),
+    (refused("ResourceNotFoundException", 404, "CancelQuantumTask"), errors.UnknownJobError),
+    (refused("ResourceNotFoundException", 404, "GetDevice"), errors.RejectedError),
+    (refused("ValidationException"), errors.RejectedError),
+    (refused("AccessDeniedException", 403), errors.RejectedError),
+    (refused("DeviceRetiredException", 410), errors.RejectedError),
+    (boto.EndpointConnectionError(endpoint_url="http://x"), errors.TransientError),
+    (boto.ConnectTimeoutError(endpoint_url="http://x"), errors.TransientError),
+    (boto.ReadTimeoutError(endpoint_url="http://x"), errors.TransientError),
+    (boto.ConnectionClosedError(endpoint_url="http://x"), errors.TransientError),
+    (boto.ProxyConnectionError(proxy_url="http://x"), errors.TransientError),
+    (boto.ResponseStreamingError(error="broken"), errors.TransientError),
+    (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), errors.TransientError),
+    (boto.FlexibleChecksumError(error_msg="other bytes"), errors.TransientError),
+    (ResponseParserError("not XML"), errors.TransientError),
+    (boto.NoCredentialsError(), errors.CredentialsError),
+    (boto.PartialCredentialsError(provider="env", cred_var="secret"), errors.CredentialsError),
+    (boto.CredentialRetrievalError(provider="p", error_msg="m"), errors.CredentialsError),
+    (boto.TokenRetrievalError(provider="sso", error_msg="m"), errors.CredentialsError),
+    (boto.UnauthorizedSSOTokenError(), errors.CredentialsError),
+    (boto.ProfileNotFound(profile="nobody"), errors.CredentialsError),
+    (boto.ParamValidationError(report="shots"), errors.RejectedError),
+    (boto.NoRegionError(), errors.RejectedError),
 ]
 
 
 @pytest.mark.parametrize(("error", "expected"), TABLE, ids=lambda value: getattr(value, "__name__", None))
 def test_every_error_has_its_class_and_its_cause(error, expected):
-    with pytest.raises(BackendError) as caught, translated("create a task at FORTE"):
+    with pytest.raises(errors.BackendError) as caught, translated("create a task at FORTE"):
         raise error
     assert type(caught.value) is expected
     assert caught.value.__cause__ is error
@@ -85,19 +76,19 @@ def test_errors_of_our_own_code_pass():
 
 def test_a_refused_signature_does_not_show_the_request_that_was_signed():
     message = "The request signature does not match.\n\nThe Canonical String was\nx-amz-security-token:TOKEN"
-    with pytest.raises(CredentialsError, match="does not match") as caught, translated("poll"):
+    with pytest.raises(errors.CredentialsError, match="does not match") as caught, translated("poll"):
         raise refused("InvalidSignatureException", 403, message=message)
     assert "TOKEN" not in "".join(traceback.format_exception(caught.value))
     assert "clock" in str(caught.value)
 
 
 def test_expired_credentials_say_how_to_log_in():
-    with pytest.raises(CredentialsError, match="aws sso login"), translated("poll"):
+    with pytest.raises(errors.CredentialsError, match="aws sso login"), translated("poll"):
         raise refused("ExpiredTokenException", 403)
 
 
 def test_a_refused_program_set_names_its_first_bad_program():
     failures = [{"programIndex": 3, "errors": ["unsupported gate"]}, {"programIndex": 4, "errors": ["same"]}]
-    with pytest.raises(RejectedError, match=r"program 3: .*unsupported gate") as caught, translated("create"):
+    with pytest.raises(errors.RejectedError, match=r"program 3: .*unsupported gate") as caught, translated("create"):
         raise refused("ValidationException", programSetValidationFailures=failures)
     assert "program 4" not in str(caught.value)
