@@ -62,9 +62,12 @@ class _ThetaVector:
 
 
 theta = _ThetaVector()
+"""The parameters of circuits: `theta[k]` is the k-th, and `2 * theta[k] - 0.1` an angle too."""
 
 Angle = float | Theta
+"""Radians, or an entry of theta with a factor and a shift."""
 Basis = Literal["X", "Y", "Z"] | Sequence[Angle]
+"""What is measured: the same letter on every qubit, or one angle a qubit, an RX before the readout in Z."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,9 @@ class GateSet:
 
 
 ARIA = GateSet("aria", ("gpi", "gpi2", "ms"), n_qubits=25)
+"""The gate set of IonQ's Aria: all pairs, MS."""
 FORTE = GateSet("forte", ("gpi", "gpi2", "zz"), n_qubits=36)
+"""The gate set of IonQ's Forte: all pairs, ZZ."""
 
 
 @dataclass(frozen=True, slots=True)
