@@ -24,7 +24,7 @@ from statistics import median
 import numpy as np
 from suite import FAMILIES
 
-from backends.braket_loopback import Loopback
+from backends.loopback.braket import Loopback
 from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.native import FORTE
 from qcaan.circuits.render import render_braket

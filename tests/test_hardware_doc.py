@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from backends.braket_loopback import Loopback
+from backends.loopback.braket import Loopback
 from qcaan import cli
 from qcaan.config import Config
 
@@ -94,7 +94,7 @@ def test_the_commands_run_one_after_the_other(call: Call, service: Loopback, fol
     assert "budget.cap_usd" in printed["qcaan diff examples/digits.yaml forte.yaml"]
     assert "116.20" in printed["qcaan jobs costs --store runs/loopback"]
     assert " 0.00 " in call("qcaan jobs costs --store runs/twin")
-    assert len(service.tasks()) == 14
+    assert len(service.jobs()) == 14
     assert service.bill_usd() == pytest.approx(116.20)
     for run in ("twin", "loopback", "forte"):
         assert "0 of 8 calls" in printed[f"qcaan drift --store runs/{run}"]

@@ -22,7 +22,7 @@ DATA = (
     "qcaan/data/classifier/classifier.safetensors",
     "qcaan/learn/report/page.html",
     "backends/braket/capabilities/ionq-forte-1.json",
-    "backends/braket_loopback/page.html",
+    "backends/loopback/page.html",
 )
 
 

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from backends.braket_loopback import Loopback
-from backends.braket_loopback.candidate import LoopbackFake
+from backends.loopback.braket import Loopback
+from backends.loopback.candidate import LoopbackFake
 from qcaan.conformance import Candidate, candidate_of, check
 from qcaan.conformance.fault import MEANT
 from qcaan.conformance.paid import check_paid, plan_paid
@@ -66,7 +66,7 @@ def test_the_paid_tier_spends_what_it_says_once(tmp_path, monkeypatch):
         verdicts = [check_paid(candidate, plan, store=store, cap_usd=10.0) for _ in range(2)]
         assert verdicts[0].passed, verdicts[0].report()
         assert verdicts[0] == verdicts[1]
-        assert len(service.tasks()) == 1
+        assert len(service.jobs()) == 1
         assert service.bill_usd() == pytest.approx(plan.usd) == pytest.approx(8.3)
 
 

@@ -15,9 +15,9 @@ from botocore.client import BaseClient
 
 from backends.aer import AerBackend
 from backends.braket import open_braket
-from backends.braket_loopback import Loopback
 from backends.cirq_sim import CirqBackend
 from backends.local import LocalBackend
+from backends.loopback.braket import Loopback
 from qcaan.circuits.gates import GATES
 from qcaan.circuits.native import NativeCircuit
 from qcaan.execution.backend import Backend, Simulator

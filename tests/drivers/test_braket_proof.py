@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from backends.braket_loopback import Loopback
+from backends.loopback.braket import Loopback
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parents[1] / "examples" / "digits.yaml"
@@ -156,7 +156,7 @@ def calm(trainer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calm") / "run"
     with Loopback(repeatable=True) as service:
         trainer.run(service, folder.with_suffix(".log"), *train(folder))
-        tasks = service.tasks()
+        tasks = service.jobs()
         assert {task["status"] for task in tasks} == {"COMPLETED"}
         assert ledger(trainer, service, folder) == (len(tasks), pytest.approx(service.bill_usd()))
     return model(folder), len(tasks)
@@ -174,7 +174,7 @@ def test_a_training_that_everything_happens_to_ends_like_an_undisturbed_one(trai
         found = model(folder)
         assert set(found) == set(expected)
         assert not [name for name in found if found[name].tobytes() != expected[name].tobytes()]
-        tasks, told = service.tasks(), service.state()["faults"]
+        tasks, told = service.jobs(), service.state()["faults"]
         failed = sum(fault["hits"] for fault in told if fault["kind"] == "failed")
         assert len(tasks) == needed + failed
         assert len({task["token"] for task in tasks}) == len(tasks)
@@ -214,10 +214,10 @@ def test_what_stops_a_training_loses_nothing(trainer, calm, tmp_path, fault, tol
         trainer.begin(service, log, *train(folder))
         assert trainer.end() == 1
         assert re.search(told, log.read_text())
-        assert 0 < len(service.tasks()) < needed
+        assert 0 < len(service.jobs()) < needed
         service.set_faults([])
         trainer.run(service, log, "resume", folder)
         found = model(folder)
         assert not [name for name in expected if found[name].tobytes() != expected[name].tobytes()]
-        assert len(service.tasks()) == needed
+        assert len(service.jobs()) == needed
         assert ledger(trainer, service, folder) == (needed, pytest.approx(service.bill_usd()))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import qcaan
 from backends.braket import ARNS
 from backends.braket.session import Session
-from backends.braket_loopback import Loopback
+from backends.loopback.braket import Loopback
 from qcaan.circuits.native import NativeCircuit
 from qcaan.cli import app
 from qcaan.errors import (
@@ -91,8 +91,8 @@ def store(tmp_path):
 @pytest.fixture
 def new(service):
     """`new()`: the tasks that this test created, as the service knows them."""
-    before = len(service.tasks())
-    return lambda: service.tasks()[before:]
+    before = len(service.jobs())
+    return lambda: service.jobs()[before:]
 
 
 _sessions = {}
@@ -333,7 +333,7 @@ def test_what_is_queued_can_be_cancelled_at_no_cost(forte, run, store, service, 
     with pytest.raises(DetachedError, match="still queued"):
         run(forte(), in_bases(), patience=Patience(**FAST.__dict__ | {"wait_s": 0.2}))
     (task,) = new()
-    assert forte().poll(task["arn"]).status is JobStatus.QUEUED
+    assert forte().poll(task["id"]).status is JobStatus.QUEUED
     (job,) = jobs.cancel(store, forte(), run=store.name_of(1)[0])
     assert job.state == "cancelled"
     assert new()[0]["status"] in ("CANCELLING", "CANCELLED")
@@ -345,10 +345,10 @@ def test_a_place_in_the_queue_is_told(forte, run, service, new):
     with pytest.raises(DetachedError):
         run(forte(program_sets="never"), in_bases(), patience=Patience(**FAST.__dict__ | {"wait_s": 0.2}))
     device = forte()
-    places = [device.poll(task["arn"]).queue_position for task in new()]
+    places = [device.poll(task["id"]).queue_position for task in new()]
     assert all(isinstance(place, int) for place in places)
     for task in new():
-        device.cancel(task["arn"])
+        device.cancel(task["id"])
 
 
 def test_debias_is_asked_for_and_refused_below_its_minimum(forte, run, service, new):
