@@ -62,6 +62,15 @@ _SECONDS = {"delay": 1.0, "lost_reply": 0.0, "slow_queue": 5.0, "slow_search": 2
 _MEASURE = {"failed": "reason", "slow_queue": "seconds", "wrong_sum": "factor", "partial": "share"}
 """The field that says what a fault does to a job."""
 
+_UNREAD: dict[str, frozenset[str]] = {
+    **dict.fromkeys(get_args(JobKind), frozenset({"operation", "access_key"})),
+    **dict.fromkeys(
+        get_args(RuleKind),
+        frozenset({"operation", "access_key", "device", "after", "every", "times", "probability", "seed"}),
+    ),
+}
+"""Kind -> fields that decide which calls are hit, and that it does not read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
@@ -134,7 +143,8 @@ class Fault(BaseModel):
         reads = self.kind in get_args(ObjectKind) or vocabulary.read_result in self.operation
         if self.object is not None and not reads:
             unused.append("object")
-        given = self.model_fields_set
+        given = self.model_fields_set - ({"operation"} if self.operation == vocabulary.usual(self.kind) else set())
+        unused += sorted(given & _UNREAD.get(self.kind, frozenset()))
         readers = {"status": {"error"}, "reason": {"failed"}, "factor": {"wrong_sum"}, "share": {"partial"}}
         unused += [name for name, kinds in readers.items() if name in given and self.kind not in kinds]
         if unused:
@@ -257,6 +267,15 @@ def _is_device(given: str | None, device: str) -> bool:
     return re.sub(r"[/.:]", "-", f"-{device}").lower().endswith(f"-{given}")
 
 
+_SHAPES = {
+    "list_type": "needs entries such as '- {kind: throttle, every: 5}'",
+    "dict_type": "needs fields such as {kind: throttle, every: 5}",
+    "model_type": "needs fields such as {kind: throttle, every: 5}",
+    "tuple_type": "needs an operation, a list of them, or '*'",
+}
+"""Kind of pydantic's error -> what is needed instead."""
+
+
 def _explain(entry: Any) -> str:  # noqa: ANN401 - pydantic's description of an error
     path = [str(part) for part in entry["loc"] if str(part) not in ("function-before", "function-after")]
     name = f"fault {int(path[0]) + 1}" if path else "the list"
@@ -265,6 +284,12 @@ def _explain(entry: Any) -> str:  # noqa: ANN401 - pydantic's description of an 
         return f"{name}, {field}: there is no such field; known: {', '.join(Fault.model_fields)}"
     if entry["type"] == "missing":
         return f"{name}, {field}: missing; add it"
+    if entry["type"] in _SHAPES:
+        return f"{f'{name}, {field}' if field else name}: {_SHAPES[entry['type']]}, not {entry['input']!r}"
+    if field == "kind" and isinstance(entry["input"], str):
+        near = difflib.get_close_matches(entry["input"], get_args(Kind), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(get_args(Kind))}"
+        return f"{name}, kind: {entry['input']!r} does not exist; {hint}"
     message = str(entry["msg"]).removeprefix("Value error, ").replace(" or instance of Fault", "")
     message = f"{message[0].lower()}{message[1:]}"
     return f"{name}, {field}: {entry['input']!r} - {message}" if field else f"{name}: {message}"

@@ -142,7 +142,7 @@ class Jobs(ABC, Generic[J]):
         known = sorted((kind.from_json(body) for _, body in disk.all("job")), key=lambda job: job.number)
         self._jobs = {job.id: job for job in known}
         self._waiting: dict[str, J] = {}
-        self._offline_until: dict[str, float] = {}
+        self._offline_until: dict[str, float] = {name: json.loads(until) for name, until in disk.all("offline")}
         self._slots = asyncio.Semaphore(pace.workers)
         self._pool = ThreadPoolExecutor(pace.workers, "device")
         self._lives: set[asyncio.Task[None]] = set()
@@ -228,6 +228,7 @@ class Jobs(ABC, Generic[J]):
     def go_offline(self, device: str, seconds: float | None) -> None:
         """Take a device offline for so long, None for as long as the faults stay."""
         self._offline_until[device] = math.inf if seconds is None else time.time() + seconds
+        self._disk.put("offline", device, json.dumps(self._offline_until[device]).encode())
 
     def read_faults(self, entries: object) -> list[Fault]:
         """Faults of this service from a list of mappings.
@@ -241,7 +242,9 @@ class Jobs(ABC, Generic[J]):
         """Put these faults in force instead of the others, counted from zero; devices offline for good come back."""
         self.injector = Injector(faults)
         self.save_faults()
-        self._offline_until = {name: until for name, until in self._offline_until.items() if until != math.inf}
+        for name in [name for name, until in self._offline_until.items() if until == math.inf]:
+            del self._offline_until[name]
+            self._disk.delete("offline", name)
 
     def save_faults(self) -> None:
         """Put the faults and how often they hit on disk."""

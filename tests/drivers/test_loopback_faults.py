@@ -323,7 +323,8 @@ class TestWrongFaults:
     @pytest.mark.parametrize(
         ("entry", "told"),
         [
-            ({"kind": "gremlin"}, r"fault 1, kind: 'gremlin' - input should be 'throttle', 'error'"),
+            ({"kind": "gremlin"}, r"fault 1, kind: 'gremlin' does not exist; known: throttle, error"),
+            ({"kind": "throtle"}, r"fault 1, kind: 'throtle' does not exist; did you mean 'throttle'"),
             ({}, "fault 1, kind: missing; add it"),
             ({"kind": "throttle", "evry": 2}, "fault 1, evry: there is no such field; known: kind, operation"),
             ({"kind": "throttle", "every": 0}, "fault 1, every: 0 - input should be greater than or equal to 1"),
@@ -332,7 +333,10 @@ class TestWrongFaults:
             ({"kind": "throttle", "reason": "x"}, "fault 1: kind 'throttle' does not use reason; leave it out"),
             ({"kind": "delay", "operation": "CreateTask"}, "operation 'CreateTask' .* did you mean"),
             ({"kind": "failed", "device": "ionq-forte"}, "device 'ionq-forte' .* did you mean 'ionq-forte-1'"),
-            ("throttle", "fault 1: input should be a valid dictionary"),
+            ({"kind": "failed", "operation": "GetObject"}, "kind 'failed' does not use operation; leave it out"),
+            ({"kind": "no_idempotency", "every": 2}, "kind 'no_idempotency' does not use every; leave it out"),
+            ({"kind": "delay", "operation": 3}, r"fault 1, operation: needs an operation, .*, not 3"),
+            ("throttle", r"fault 1: needs fields such as \{kind: throttle, every: 5\}, not 'throttle'"),
         ],
     )
     def test_the_field_the_value_and_the_remedy_are_told(self, entry, told):
@@ -348,7 +352,8 @@ class TestWrongFaults:
             aws.set_faults([{"kind": "gremlin"}])
 
     @pytest.mark.parametrize(
-        ("text", "told"), [("{", "is not YAML"), ("a: 1", "the list: input should be a valid list")]
+        ("text", "told"),
+        [("{", "is not YAML"), ("kind: throttle", r"the list: needs entries such as '- \{kind: .*, not \{'kind'")],
     )
     def test_files(self, tmp_path, text, told):
         path = tmp_path / "faults.yaml"

@@ -130,6 +130,31 @@ class TestSurvival:
             assert finished(braket, [arn]) == ["CANCELLED"]
             assert service.bill_usd() == pytest.approx(8.3)
 
+    @pytest.mark.parametrize("seconds", [None, 60])
+    def test_a_device_that_is_offline_stays_so(self, tmp_path, seconds):
+        fault = {"kind": "offline", "device": "ionq-forte-1", "operation": "GetDevice", "times": 1, "seconds": seconds}
+        with Loopback(tmp_path / "state", faults=[fault]) as service:
+            (braket, _) = clients(service)
+            for _ in range(2):
+                assert braket.get_device(deviceArn=FORTE)["deviceStatus"] == "OFFLINE"
+                service.restart()
+            with pytest.raises(exceptions.ClientError, match="DeviceOffline"):
+                create(braket, 1)
+            service.set_faults([])
+            service.restart()
+            status = "ONLINE" if seconds is None else "OFFLINE"
+            assert braket.get_device(deviceArn=FORTE)["deviceStatus"] == status
+
+    def test_a_token_names_its_first_task(self, tmp_path):
+        with Loopback(tmp_path / "state", faults=[{"kind": "no_idempotency"}]) as service:
+            (braket, _) = clients(service)
+            first, second = create(braket, 1), create(braket, 1)
+            assert first != second
+            service.set_faults([])
+            assert create(braket, 1) == first
+            service.restart()
+            assert create(braket, 1) == first
+
     def test_its_temporary_state_goes_with_it(self):
         with Loopback(noise="none") as service:
             state = service._state

@@ -30,7 +30,9 @@ class Tasks(Jobs[Task]):
         self._s3 = s3
         self._devices = devices
         self._limits = limits
-        self._by_token = {task.token: task.id for task in self.all()}
+        self._by_token: dict[str, str] = {}
+        for task in self.all():
+            self._by_token.setdefault(task.token, task.id)
 
     def get(self, arn: str) -> Task:
         """A task.
