@@ -277,8 +277,8 @@ def is_sampler(device: Any) -> bool:  # noqa: ANN401
 
     if not isinstance(device, BaseSamplerV2 | BackendV2):
         raise ConfigError(
-            f"backend 'qiskit', option factory: it made a {type(device).__name__}; it must return a Qiskit BackendV2 or "
-            "SamplerV2"
+            f"backend 'qiskit', option factory: it made a {type(device).__name__}; it must return a BackendV2 or "
+            "a SamplerV2 of Qiskit's"
         )
     return isinstance(device, BaseSamplerV2)
 

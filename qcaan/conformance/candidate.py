@@ -18,7 +18,7 @@ from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import ConfigError
 from qcaan.execution.backend import Backend, Counts
 from qcaan.execution.policy import Clock
-from qcaan.execution.registry import open_backend
+from qcaan.execution.registry import open_backend, spelled_out
 
 GROUP = "qcaan.candidates"
 Verb = Literal["submit", "poll", "fetch", "find", "job"]
@@ -79,7 +79,7 @@ class Candidate:
 
         Secrets are the values that options refer to as "env:NAME", and those of variables that are named like one.
         """
-        chosen = dict(options or {})
+        name, chosen = spelled_out(name, options or {})
         return cls(
             open=partial(open_backend, name, **chosen), name=name, options=chosen, secrets=_secrets(chosen), **more
         )
@@ -92,6 +92,7 @@ def candidate_of(name: str, options: Mapping[str, Any]) -> Iterator[Candidate]:
     Raises:
         ConfigError: two packages offer one.
     """
+    name, options = spelled_out(name, options)
     offers = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}
     if len(offers) > 1:
         raise ConfigError(f"two installed packages offer a candidate '{name}': {', '.join(sorted(offers))}")
@@ -104,6 +105,8 @@ def candidate_of(name: str, options: Mapping[str, Any]) -> Iterator[Candidate]:
 
 
 def _secrets(options: Mapping[str, Any]) -> tuple[str, ...]:
-    referred = [str(value).removeprefix("env:") for value in options.values() if str(value).startswith("env:")]
+    nested = [value.values() if isinstance(value, Mapping) else [value] for value in options.values()]
+    texts = [str(value) for values in nested for value in values]
+    referred = [text.removeprefix("env:") for text in texts if text.startswith("env:")]
     named = [name for name in os.environ if _SECRET.search(name)]
     return tuple({value for name in (*referred, *named) if len(value := os.environ.get(name, "")) >= 8})

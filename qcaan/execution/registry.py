@@ -49,10 +49,13 @@ class BackendInfo:
 def open_backend(name: str, **options: object) -> Backend:
     """The backend `name` with these options, from the driver's entry point.
 
+    "NAME:VALUE" is short for NAME with VALUE for its driver's first option: "qiskit:qiskit_aer:AerSimulator".
+
     Raises:
         ConfigError: there is no such backend or option; the message lists what there is.
         MissingSDK: the driver's SDK is not installed; the message is the pip command.
     """
+    name, options = spelled_out(name, options)
     entry = _entry(name)
     factory = _load(entry)
     _check_options(name, factory, options)
@@ -63,6 +66,23 @@ def open_backend(name: str, **options: object) -> Backend:
     if not isinstance(backend, Backend):
         raise ConfigError(f"backend '{name}': {entry.value} made a {type(backend).__name__}, which is not a Backend")
     return backend
+
+
+def spelled_out(name: str, options: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    """Name and options of a backend whose name may be the short form "NAME:VALUE".
+
+    Raises:
+        ConfigError: there is no such backend, it has no options, or the option is given twice.
+    """
+    full, colon, value = name.partition(":")
+    if not colon:
+        return name, dict(options)
+    first = next(iter(inspect.signature(_load(_entry(full))).parameters), None)
+    if first is None:
+        raise ConfigError(f"backend '{name}': '{full}' has no options; leave ':{value}' out")
+    if first in options:
+        raise ConfigError(f"backend '{name}': the option {first} is given twice, in the name and by itself")
+    return full, {first: value, **options}
 
 
 def available_backends() -> list[BackendInfo]:

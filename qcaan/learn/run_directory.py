@@ -181,7 +181,8 @@ class RunDirectory:
 
 
 def _fresh(config: Config) -> Path:
-    stem = f"{Path(config.data.name).name}-{config.prior.kind}-{config.backend.name}".replace("_", "-")
+    backend = config.backend.name.partition(":")[0]
+    stem = f"{Path(config.data.name).name}-{config.prior.kind}-{backend}".replace("_", "-")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     names = (f"{stem}-{stamp}{suffix}" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
     return next(path for name in names if not (path := Path("runs") / name).exists())
