@@ -18,14 +18,6 @@ from qcaan.errors import ConfigError
 if TYPE_CHECKING:
     from qcaan.learn.sweep import Comparison, PointState
 
-_LABELS = {
-    "eval/inception_score": "Inception Score",
-    "eval/fid": "FID",
-    "eval/coverage": "coverage",
-    "prior/kl": "KL of the prior",
-    "prior/kl_product": "KL of the marginals",
-}
-
 
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
@@ -51,11 +43,13 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run every combination that is not done yet, then compare. The same command goes on with a sweep.
+    """Run every combination that is not done yet, then compare: tables, a picture of the differences, digits.
+
+    The same command goes on with a sweep.
 
     Example: qcaan sweep examples/digits.yaml --grid prior.kind=born_machine,bernoulli --grid seed=0,1,2 --jobs 2
     """
-    from qcaan.learn.sweep import Plan, Sweep, compare, conduct
+    from qcaan.learn.sweep import Plan, Sweep, compare, conduct, write_results
 
     if (plan / "sweep.yaml").is_file():
         if grid or overrides or out:
@@ -72,6 +66,7 @@ def sweep(
     with Meter() as meter:
         states = conduct(found.points, budget=found.budget, jobs=jobs, report=lambda news: _show(meter, news))
     result = compare(found)
+    written = write_results(found, result)
     if as_json:
         points = [
             {"run": str(s.point.path), "state": s.state, "step": s.step, "deaths": s.deaths, "error": s.error}
@@ -81,6 +76,8 @@ def sweep(
     else:
         _print(result)
         typer.echo(f"sweep {found.path}")
+        for file in written:
+            typer.echo(f"      {file}")
     for state in states:
         if state.error:
             typer.echo(f"{state.state}: {state.point.path.name}: {state.error}", err=True)
@@ -109,15 +106,17 @@ def _show(meter: Meter, states: Sequence["PointState"]) -> None:
 
 def _print(result: "Comparison") -> None:
     console = Console(soft_wrap=True, highlight=False)
-    keys = [key for key in _LABELS if any(key in group.figures for group in result.groups)]
-    table = Table("", "seeds", *(_LABELS[key] for key in keys), box=None, header_style="bold")
+    from qcaan.learn.sweep.comparison import LABELS
+
+    keys = result.keys
+    table = Table("", "seeds", *(LABELS[key] for key in keys), box=None, header_style="bold")
     for group in result.groups:
         cells = (str(group.figures.get(key, "-")) for key in keys)
         table.add_row(plain(group.name), str(len(group.seeds)), *map(plain, cells))
     console.print(table)
     if result.baseline is not None:
         console.print(f"\ndifference to {plain(result.baseline)}, seed by seed, with 95 % intervals")
-        table = Table("", "pairs", *(_LABELS[key] for key in keys), box=None, header_style="bold")
+        table = Table("", "pairs", *(LABELS[key] for key in keys), box=None, header_style="bold")
         for group in result.groups:
             if group.differences:
                 pairs = max(interval.n for interval in group.differences.values())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 from qcaan.cli import app
@@ -16,11 +17,13 @@ from qcaan.errors import ConfigError
 from qcaan.execution.jobs import list_jobs
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
+from qcaan.learn.priors import KINDS
 from qcaan.learn.run_directory import RunDirectory
-from qcaan.learn.sweep import Plan, Point, PointState, Sweep, compare, conduct
+from qcaan.learn.sweep import Plan, Point, PointState, Sweep, compare, conduct, write_results
 from qcaan.learn.sweep.comparison import Interval
 from qcaan.learn.sweep.conductor import run_point
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {
     "prior": {"n_qubits": 3, "n_layers": 3, "gradient": "spsa", "shots": 50, "refresh_every": 4, "updates": 1}
     | {"target_images": 32},
@@ -183,6 +186,53 @@ def test_the_comparison_is_of_the_last_evaluations_seed_by_seed(scored: Sweep) -
     assert quantum.differences["eval/fid"].mean == 0.0
     assert quantum.differences["eval/fid"].high == pytest.approx(12.706, abs=1e-3)
     assert not coins.differences
+
+
+def test_the_results_are_tables_intervals_and_digits(scored: Sweep) -> None:
+    files = write_results(scored, compare(scored))
+    assert [file.name for file in files] == ["results.md", "differences.png", "digits.png"]
+    lines = files[0].read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| QC ")]
+    assert rows[0][:4] == ["QC", "2", "2.000 [2.000, 2.000]", "12.000 [-13.412, 37.412]"]
+    assert rows[1][:4] == ["QC", "2", "0.000 [0.000, 0.000]", "0.000 [-12.706, 12.706]"]
+    assert not any(
+        line.startswith("| coins ") for line in lines[lines.index(next(x for x in lines if "seed by" in x)) :]
+    )
+    for file in files[1:]:
+        with Image.open(file) as picture:
+            assert picture.convert("L").getextrema() != (255, 255)
+    before = [file.read_bytes() for file in files]
+    assert [file.read_bytes() for file in write_results(scored, compare(scored))] == before
+
+
+def test_results_of_a_sweep_that_has_just_begun_or_has_one_variant(tmp_path: Path) -> None:
+    plan = Plan.load(plan_file(tmp_path, grid={"seed": [1, 2]}), changes=["train.max_steps=1"])
+    sweep = Sweep.create(plan, tmp_path / "out")
+    assert write_results(sweep, compare(sweep)) == []
+    point = sweep.points[0]
+    run_point(point.config, point.path, "b")
+    assert [file.name for file in write_results(sweep, compare(sweep))] == ["digits.png"]
+    with RunDirectory.open(point.path) as run:
+        run.log(1, 0, {"eval/fid": 9.0})
+    names = [file.name for file in write_results(sweep, compare(sweep))]
+    assert names == ["results.md", "differences.png", "digits.png"]
+    assert "1 runs have no evaluation yet" in (sweep.path / "results.md").read_text()
+
+
+def test_the_experiment_holds_every_prior_under_one_budget(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "s", Plan.load(EXAMPLES / "experiment.yaml"))
+    assert {point.config.prior.kind for point in sweep.points} == set(KINDS)
+    assert all(
+        sorted(p.seed for p in sweep.points if p.variant == name) == [1, 2, 3, 4, 5] for name in sweep.plan.variants
+    )
+    assert (
+        len({(p.config.train.epochs, p.config.gan, p.config.data, p.config.prior.n_qubits) for p in sweep.points}) == 1
+    )
+    base = next(point.config.prior for point in sweep.points if point.variant == sweep.plan.baseline)
+    assert (base.kind, base.n_bits) == ("product_bernoulli", 16)
+    widths = {(p.config.prior.kind, p.config.prior.n_bits) for p in sweep.points}
+    both = {"born_machine", "rbm", "bernoulli", "product_bernoulli", "gaussian", "uniform"}
+    assert widths >= {(kind, bits) for kind in both for bits in (8, 16)}
 
 
 def test_runs_without_an_evaluation_are_left_out_and_counted(scored: Sweep) -> None:

@@ -6,7 +6,7 @@ what makes one run better than the next cancels in the difference.
 Why Student's t on few seeds: it is what five numbers allow; an interval that holds zero shows no difference.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,8 +16,14 @@ from scipy import stats
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep.plan import Point, Sweep
 
-FIGURES = ("eval/inception_score", "eval/fid", "eval/coverage", "prior/kl", "prior/kl_product")
-"""What is compared, as named in metrics.jsonl."""
+LABELS = {
+    "eval/inception_score": "Inception Score",
+    "eval/fid": "FID",
+    "eval/coverage": "coverage",
+    "prior/kl": "KL of the prior",
+    "prior/kl_product": "KL of the marginals",
+}
+"""What is compared, as named in metrics.jsonl -> in a table."""
 _LEVEL = 0.95
 
 
@@ -62,6 +68,11 @@ class Comparison:
     baseline: str | None
     missing: int
 
+    @property
+    def keys(self) -> list[str]:
+        """The figures that some group has, in the order of a table."""
+        return [key for key in LABELS if any(key in group.figures for group in self.groups)]
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
@@ -72,8 +83,8 @@ def compare(sweep: Sweep) -> Comparison:
     results = {id(point): found for point in sweep.points if (found := _last_figures(point))}
     grouped: dict[str, list[Point]] = {}
     for point in sweep.points:
-        grouped.setdefault(_group_name(point), []).append(point)
-    by_identity = {(p.variant, _others(p), p.seed): results.get(id(p)) for p in sweep.points}
+        grouped.setdefault(point.group, []).append(point)
+    by_identity = {(p.variant, p.others, p.seed): results.get(id(p)) for p in sweep.points}
     groups = []
     for name, points in grouped.items():
         done = [point for point in points if id(point) in results]
@@ -81,16 +92,16 @@ def compare(sweep: Sweep) -> Comparison:
             (results[id(p)], base)
             for p in done
             if p.variant != sweep.plan.baseline
-            and (base := by_identity.get((sweep.plan.baseline or "", _others(p), p.seed)))
+            and (base := by_identity.get((sweep.plan.baseline or "", p.others, p.seed)))
         ]
         figures = {
             key: Interval.of(values)
-            for key in FIGURES
+            for key in LABELS
             if (values := [results[id(p)][key] for p in done if key in results[id(p)]])
         }
         differences = {
             key: Interval.of(values)
-            for key in FIGURES
+            for key in LABELS
             if (values := [mine[key] - base[key] for mine, base in pairs if key in mine and key in base])
         }
         groups.append(Group(name, tuple(point.seed for point in done), figures, differences))
@@ -103,21 +114,5 @@ def _last_figures(point: Point) -> dict[str, float]:
         return {}
     newest: dict[str, float] = {}
     for record in RunDirectory(point.path, point.config).metrics():
-        newest |= {key: float(record[key]) for key in FIGURES if record.get(key) is not None}
+        newest |= {key: float(record[key]) for key in LABELS if record.get(key) is not None}
     return newest if "eval/fid" in newest else {}
-
-
-def _others(point: Point) -> tuple[tuple[str, str], ...]:
-    """The settings of the grid that are not the seed, as text."""
-    return tuple(sorted(_grid_settings(point)))
-
-
-def _group_name(point: Point) -> str:
-    parts = ([point.variant] if point.variant else []) + [f"{key}={value}" for key, value in _grid_settings(point)]
-    return " ".join(parts) or "all"
-
-
-def _grid_settings(point: Point) -> Iterator[tuple[str, str]]:
-    for key, value in point.chosen.items():
-        if key != "seed":
-            yield key, str(value)

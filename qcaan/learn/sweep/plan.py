@@ -74,6 +74,17 @@ class Point:
         """The run's seed."""
         return self.config.seed
 
+    @property
+    def others(self) -> tuple[tuple[str, str], ...]:
+        """Its values of the grid that are not the seed, as text."""
+        return tuple((key, str(value)) for key, value in self.chosen.items() if key != "seed")
+
+    @property
+    def group(self) -> str:
+        """What its runs of all seeds are called together."""
+        parts = ([self.variant] if self.variant else []) + [f"{key}={value}" for key, value in self.others]
+        return " ".join(parts) or "all"
+
 
 class Sweep:
     """A plan in a directory."""
