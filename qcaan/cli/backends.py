@@ -50,9 +50,9 @@ def list_backends(as_json: AsJson = False) -> None:
 @app.command("show")
 def show(name: str, options: Options = None, as_json: AsJson = False) -> None:
     """The facts of a backend (its Target) and the options that apply to it. Nothing is run and nothing is spent."""
-    from qcaan.execution.registry import available_backends, open_backend
+    from qcaan.execution.registry import available_backends, open_backend, spelled_out
 
-    given = parse_options(options)
+    name, given = spelled_out(name, parse_options(options))
     backend = open_backend(name, **given)
     info = next(info for info in available_backends() if info.name == name)
     facts = json.loads(backend.target.to_json())
