@@ -61,7 +61,7 @@ class Board:
 
     def change(self, s: Submission, **facts: Any) -> Submission:  # noqa: ANN401 - any column of the row
         """The submission as it is now in the store."""
-        self._known[s.id] = replace(s, **facts)
+        self._known[s.id] = s.changed(**facts)
         return self._known[s.id]
 
     def place(self, s: Submission, state: JobState, *, stalled: bool) -> None:

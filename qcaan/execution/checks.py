@@ -6,7 +6,7 @@ import numpy as np
 
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import IntegrityError
-from qcaan.execution.counts import Counts, Failed
+from qcaan.execution.counts import Counts, Failed, IntArray
 
 
 def checked(items: Sequence[Counts | Failed], batch: Sequence[NativeCircuit], shots: int) -> list[Counts | Failed]:
@@ -17,20 +17,21 @@ def checked(items: Sequence[Counts | Failed], batch: Sequence[NativeCircuit], sh
     """
     if len(items) != len(batch):
         raise IntegrityError(f"the reply has {len(items)} results for {len(batch)} circuits")
-    for place, (item, circuit) in enumerate(zip(items, batch, strict=True)):
-        if isinstance(item, Failed):
-            continue
-        if item.n_qubits != circuit.n_qubits:
-            raise IntegrityError(f"result {place} has {item.n_qubits} qubits, its circuit {circuit.n_qubits}")
-    for place, total in _totals(items):
-        if total != shots:
-            raise IntegrityError(f"result {place} has {total} shots, {shots} were asked for")
+    good = [(place, item) for place, item in enumerate(items) if isinstance(item, Counts)]
+    for place, item in good:
+        if item.n_qubits != batch[place].n_qubits:
+            raise IntegrityError(f"result {place} has {item.n_qubits} qubits, its circuit {batch[place].n_qubits}")
+    totals = _totals([item.counts for _, item in good])
+    for wrong in np.flatnonzero(totals != shots)[:1].tolist():
+        raise IntegrityError(f"result {good[wrong][0]} has {totals[wrong]} shots, {shots} were asked for")
     return list(items)
 
 
-def _totals(items: Sequence[Counts | Failed]) -> list[tuple[int, int]]:
-    """(place, shots) of what was run, added up all at once."""
-    good = [(place, item.counts) for place, item in enumerate(items) if isinstance(item, Counts)]
-    sums = np.cumsum(np.concatenate([np.zeros(1, np.int64), *(counts for _, counts in good)]))
-    ends = np.cumsum([0, *(counts.size for _, counts in good)])
-    return list(zip([place for place, _ in good], np.diff(sums[ends]).tolist(), strict=True))
+def _totals(many: Sequence[IntArray]) -> IntArray:
+    """The sum of each array, int64 (k,), added up all at once."""
+    sizes = np.array([counts.size for counts in many], np.int64)
+    totals = np.zeros(sizes.size, np.int64)
+    if sizes.any():
+        filled = sizes > 0  # for an empty part, reduceat gives what comes next
+        totals[filled] = np.add.reduceat(np.concatenate(many), (np.cumsum(sizes) - sizes)[filled])
+    return totals

@@ -17,6 +17,7 @@ IntArray = NDArray[np.int64]
 BitArray = NDArray[np.uint8]
 _NONE = np.zeros(0, np.int64)
 _ZERO = np.zeros(1, np.int64)
+_WORDS = [np.dtype(name) for name in ("<u1", "<u2", "<u4", "<u8")]
 _MORE = 255
 """A byte that stands for a count that needs more."""
 
@@ -149,17 +150,23 @@ def pack(items: Sequence[Counts | Failed]) -> bytes:
     that, a byte a count: as it is where counts are many shots, for nothing makes random bytes smaller; else compressed.
     """
     good = [item for item in items if isinstance(item, Counts)]
+    n_qubits = [item.n_qubits for item in good]
     sizes = np.array([item.outcomes.size for item in good], np.int64)
-    outcomes = np.concatenate([_NONE, *(item.outcomes for item in good)])
-    counts = np.concatenate([_NONE, *(item.counts for item in good)])
-    rises = np.diff(outcomes, prepend=0)
+    # Differences within a register fit its type, and those from one circuit to the next are put right below.
+    word = _smallest((1 << max(n_qubits, default=1)) - 1)
+    outcomes = np.concatenate([np.zeros(1, word), *(item.outcomes for item in good)], dtype=word, casting="unsafe")
+    rises = outcomes[1:] - outcomes[:-1]
     starts = (np.cumsum(sizes) - sizes)[sizes > 0]
-    rises[starts] = outcomes[starts]
-    low = np.minimum(counts, _MORE).astype(np.uint8).tobytes()
+    rises[starts] = outcomes[1:][starts]
+    counts = np.concatenate([_NONE, *(item.counts for item in good)])
+    many = counts >= _MORE
+    lowest = counts.astype(np.uint8)
+    lowest[many] = _MORE
+    low = lowest.tobytes()
     plain = counts.size * 4 < counts.sum()
-    arrays = [_narrow(values) for values in (sizes, rises, counts[counts >= _MORE])]
+    arrays = [_narrow(values) for values in (sizes, rises, counts[many])]
     header = {
-        "n_qubits": [item.n_qubits for item in good],
+        "n_qubits": n_qubits,
         "reconstructed": [place for place, item in enumerate(good) if item.reconstructed],
         "failed": {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)},
         "arrays": [(array.dtype.str, array.size) for array in arrays],
@@ -232,7 +239,11 @@ def _planes(values: NDArray[np.unsignedinteger]) -> bytes:
     return values.view(np.uint8).reshape(values.size, values.itemsize).T.tobytes()
 
 
-def _narrow(values: IntArray) -> NDArray[np.unsignedinteger]:
+def _narrow(values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
     """The values in the smallest little-endian unsigned type that holds them."""
-    largest = int(values.max(initial=0))
-    return values.astype(next(d for d in ("<u1", "<u2", "<u4", "<u8") if largest <= np.iinfo(d).max))
+    return values.astype(_smallest(int(values.max(initial=0))), copy=False)
+
+
+def _smallest(largest: int) -> np.dtype[np.unsignedinteger]:
+    """The smallest little-endian unsigned type that holds `largest`."""
+    return next(dtype for dtype in _WORDS if largest <= np.iinfo(dtype).max)

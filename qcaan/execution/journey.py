@@ -6,7 +6,7 @@ from functools import partial
 
 from qcaan.errors import BackendError, IntegrityError, QcaanError, TargetError, TransientError, UnknownJobError
 from qcaan.execution.attempts import next_attempt
-from qcaan.execution.backend import JobState, JobStatus, Simulator
+from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.board import Board
 from qcaan.execution.checks import checked
 from qcaan.execution.counts import Failed, pack
@@ -131,9 +131,9 @@ class Journey:
             return None
         if state.status is JobStatus.DONE:
             reply = await self._device.fetch(s, job_id)
-            self._store.replied(s.id, job_id, reply, state.usd)
             s = self._board.change(s, usd=state.usd)
-            self._board.log("replied", s, job_id=job_id)
+            if not self._device.replies_are_counts:
+                s = self._keep(s, reply, job_id)
             return await self._read(s, reply, job_id)
         name = "failed" if state.status is JobStatus.FAILED else "cancelled"
         usd = charged_usd(s, state)
@@ -184,13 +184,22 @@ class Journey:
 
     # Home
 
+    def _keep(self, s: Submission, reply: bytes, job_id: str) -> Submission:
+        """Record a raw reply."""
+        self._store.replied(s.id, job_id, reply, s.usd)
+        s = self._board.change(s, state="replied", job_id=job_id)
+        self._board.log("replied", s)
+        return s
+
     async def _read(self, s: Submission, reply: bytes, job_id: str) -> Submission | None:
-        """Decode a reply that is in the store, and end the submission."""
+        """Decode a reply, which is in the store unless it is the counts themselves, and end the submission."""
         batch = self._board.batch(s)
         decode = self._device.backend.decode
         try:
             items = checked(decode(reply, batch), batch, s.shots)
         except IntegrityError as error:
+            if s.state != "replied":
+                s = self._keep(s, reply, job_id)
             # A transfer that was cut short looks like this too: another copy may be whole, or this one be the whole
             # one, so it is replaced only by one that can be read.
             try:
@@ -200,13 +209,13 @@ class Journey:
                 raise error from None
             self._store.replied(s.id, job_id, again, s.usd)
         failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
-        packs_itself = getattr(decode, "__func__", None) is Simulator.decode
         usd = s.usd
         if usd is None:
             target = self._device.backend.target
             price = target if s.target == target.digest else self._store.target(s.target)
             usd = price_usd(price, s.shots, len(items) - len(failures))
-        self._store.decoded(s.id, None if packs_itself else pack(items), failures, usd)
+        counts = None if self._device.replies_are_counts else pack(items)
+        self._store.decoded(s.id, counts, failures, usd, reply=None if s.state == "replied" else (job_id, reply))
         self._board.counts[s.id] = items
         state = "partial" if failures else "done"
         home = self._board.change(s, state=state, failures=failures, usd=usd, job_id=job_id)

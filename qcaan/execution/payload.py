@@ -8,6 +8,7 @@ float64, and the small rest is compressed. Random angles cost 8 bytes each, whic
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
@@ -91,21 +92,28 @@ def _encode_angles(angles: FloatArray) -> tuple[list[bytes], bytes]:
     """Column map and mask of changes (to be compressed), and the distinct values (raw)."""
     words: Words = np.ascontiguousarray(angles).view(np.uint64)
     first = _first_equal_columns(words)
-    kept = words[:, np.unique(first)]
+    kept = words.take(np.flatnonzero(first == np.arange(first.size)), axis=1)
     changed = np.ones(kept.shape, bool)
-    changed[1:] = kept[1:] != kept[:-1]
+    np.not_equal(kept[1:], kept[:-1], out=changed[1:])
     return [first.astype("<u4").tobytes(), np.packbits(changed).tobytes()], kept[changed].astype("<u8").tobytes()
 
 
 def _first_equal_columns(words: Words) -> IntArray:
     """For each column the first column with the same content, int64 (n_angles,)."""
-    weights = np.random.default_rng(0).integers(1, 2**63, size=len(words), dtype=np.uint64) * np.uint64(2) + np.uint64(
-        1
-    )
-    _, first, inverse = np.unique(weights @ words, return_index=True, return_inverse=True)
-    leader = first[inverse]
+    _, first, inverse = np.unique(_weights(len(words)) @ words, return_index=True, return_inverse=True)
+    leader: IntArray = first[inverse]
+    twins = np.flatnonzero(leader != np.arange(leader.size))
     # Columns whose hashes collide by chance stand for themselves.
-    return np.where((words[:, leader] == words).all(axis=0), leader, np.arange(words.shape[1]))
+    chance = twins[(words.take(leader[twins], axis=1) != words.take(twins, axis=1)).any(axis=0)]
+    leader[chance] = chance
+    return leader
+
+
+@lru_cache(maxsize=8)
+def _weights(n: int) -> Words:
+    """Odd random numbers that make a hash of a column of `n` words."""
+    numbers = np.random.default_rng(0).integers(1, 2**63, size=n, dtype=np.uint64)
+    return numbers * np.uint64(2) + np.uint64(1)
 
 
 def _decode_angles(

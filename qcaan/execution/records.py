@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Self
 
 from qcaan.circuits.native import NativeCircuit
 from qcaan.execution import payload
@@ -62,6 +63,12 @@ class Submission:
     created_at: float
     sent_at: float | None
     done_at: float | None
+
+    def changed(self, **facts: Any) -> Self:  # noqa: ANN401 - any column of the row
+        """The row with other facts, but for `places`: what was read out of them stays."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__ | facts)
+        return made
 
     @cached_property
     def where(self) -> tuple[IntArray, IntArray]:

@@ -22,6 +22,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, Row, Update, bindparam, delete, func, insert, select, update
 
@@ -53,7 +54,8 @@ _COUNTS_OF = select(blobs.c.kind, blobs.c.data).where(
 _HELD = select(func.sum(func.coalesce(submissions.c.usd, submissions.c.usd_high))).where(
     submissions.c.budget == bindparam("budget")
 )
-_INSERT_CALL, _INSERT_SUBMISSION, _INSERT_BLOB = insert(calls), insert(submissions), insert(blobs)
+_INSERT_CALL, _INSERT_BLOB = insert(calls), insert(blobs)
+_INSERT_SUBMISSIONS = insert(submissions).returning(submissions.c.id, sort_by_parameter_order=True)
 _UPDATES: dict[tuple[tuple[str, ...], tuple[str, ...]], Update] = {}
 
 
@@ -200,7 +202,7 @@ class Store(Database):
             if reuse:
                 rows = [vars(r) | {"run": call.run, "call": call.id} for r in reuse]
                 connection.execute(insert(reused), rows)
-            made = [self._insert(connection, call.id, target, d, budget, versions, now) for d in drafts]
+            made = self._insert(connection, call.id, target, drafts, budget, versions, now) if drafts else []
         self._targets.add(target.digest)
         self._programs |= unknown
         return replace(call, submissions=[*call.submissions, *made])
@@ -253,22 +255,34 @@ class Store(Database):
             self._put(connection, submission, "reply", reply)
 
     def decoded(
-        self, submission: int, counts: bytes | None, failures: dict[int, str], usd: float, *, again: bool = False
+        self,
+        submission: int,
+        counts: bytes | None,
+        failures: dict[int, str],
+        usd: float,
+        *,
+        reply: tuple[str, bytes] | None = None,
+        again: bool = False,
     ) -> None:
         """The packed counts (None: the reply is already in this form) and the price to pay: the submission is over.
 
-        `again`: they differ from what was decoded before; the index for reuse is to look at them anew.
+        `reply`: job id and raw reply, if they are not recorded yet: of a simulator, whose reply is its counts, so that
+        both are one step. `again`: the counts differ from what was decoded before; the index for reuse is to look anew.
         """
+        job = {} if reply is None else {"job_id": reply[0]}
         with self.write() as connection:
             self._step(
                 connection,
                 submission,
-                ("replied", *FINISHED),
+                ("replied", *FINISHED) if reply is None else OPEN,
                 state="partial" if failures else "done",
                 failures=json.dumps(failures) if failures else "",
                 usd=usd,
                 done_at=self.clock(),
+                **job,
             )
+            if reply is not None:
+                self._put(connection, submission, "reply", reply[1])
             if counts is not None:
                 self._put(connection, submission, "counts", counts)
             if again:
@@ -321,25 +335,24 @@ class Store(Database):
             connection.execute(self.insert_new(programs).on_conflict_do_nothing(), rows)
 
     def _insert(
-        self, connection: Connection, call: int, target: Target, draft: Draft, budget: str, versions: str, now: float
-    ) -> Submission:
-        data = payload.encode(draft.circuits)
-        values: dict[str, object] = {
+        self,
+        connection: Connection,
+        call: int,
+        target: Target,
+        drafts: Sequence[Draft],
+        budget: str,
+        versions: str,
+        now: float,
+    ) -> list[Submission]:
+        payloads = [payload.encode(draft.circuits) for draft in drafts]
+        common: dict[str, Any] = {
             "call": call,
-            "position": draft.position,
-            "attempt": draft.attempt,
-            "key": draft.key,
             "state": "planned",
             "backend": target.name,
             "device": target.device,
             "kind": target.kind,
             "target": target.digest,
-            "shots": draft.shots,
-            "n_circuits": len(draft.circuits),
-            "places": payload.encode_places(draft.items, draft.flips),
-            "payload_digest": hashlib.sha256(data).hexdigest(),
             "budget": budget,
-            "usd_high": draft.usd_high,
             "usd": None,
             "job_id": None,
             "status": "",
@@ -352,10 +365,24 @@ class Store(Database):
             "sent_at": None,
             "done_at": None,
         }
-        identity = connection.execute(_INSERT_SUBMISSION, values).inserted_primary_key
-        assert identity is not None
-        connection.execute(_INSERT_BLOB, {"submission": int(identity[0]), "kind": "payload", "data": data})
-        return Submission(id=int(identity[0]), **values | {"failures": {}})  # type: ignore[arg-type]
+        rows = [
+            common
+            | {
+                "position": draft.position,
+                "attempt": draft.attempt,
+                "key": draft.key,
+                "shots": draft.shots,
+                "n_circuits": len(draft.circuits),
+                "places": payload.encode_places(draft.items, draft.flips),
+                "payload_digest": hashlib.sha256(data).hexdigest(),
+                "usd_high": draft.usd_high,
+            }
+            for draft, data in zip(drafts, payloads, strict=True)
+        ]
+        numbers = connection.execute(_INSERT_SUBMISSIONS, rows).scalars().all()
+        numbered = zip(numbers, payloads, strict=True)
+        connection.execute(_INSERT_BLOB, [{"submission": n, "kind": "payload", "data": data} for n, data in numbered])
+        return [Submission(id=n, **row | {"failures": {}}) for n, row in zip(numbers, rows, strict=True)]
 
 
 def _call(row: Row, found: list[Submission]) -> Call:  # type: ignore[type-arg]

@@ -120,7 +120,7 @@ def test_what_the_provider_says_survives_a_crash_before_the_counts(go, scripted,
     class Crash(BaseException):
         pass
 
-    def crash(*_):
+    def crash(*_args, **_options):
         raise Crash
 
     device = scripted()

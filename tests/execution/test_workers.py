@@ -366,9 +366,9 @@ def one_schedule(seed):
             raise Crash
 
     def mortal(whole):
-        def step(*args):
+        def step(*args, **options):
             crash()
-            result = whole(*args)
+            result = whole(*args, **options)
             crash()
             return result
 
