@@ -15,4 +15,4 @@ _INLINE = re.compile(r"\$`(.+?)`\$")
 def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - what MkDocs passes to a hook
     """The page with its formulas as MathML."""
     blocks = _BLOCK.sub(lambda found: f'<div class="formula">{convert(found[1], display="block")}</div>', markdown)
-    return _INLINE.sub(lambda found: convert(found[1]), blocks)
+    return _INLINE.sub(lambda found: f'<span class="formula">{convert(found[1])}</span>', blocks)
