@@ -107,7 +107,7 @@ def test_a_device_is_in_its_region_only(aws):
     with pytest.raises(ClientError, match="in eu-west-2"):
         elsewhere.get_device(deviceArn=FORTE)
     assert elsewhere.get_device(deviceArn=SV1)["deviceName"] == "SV1"
-    assert [d["deviceName"] for d in elsewhere.search_devices(filters=[])["devices"]] == ["SV1"]
+    assert [d["deviceName"] for d in elsewhere.search_devices(filters=[])["devices"]] == ["SV1", "DM1"]
 
 
 def test_what_the_service_does_not_do_is_refused(client):

@@ -25,6 +25,7 @@ from backends.loopback.braket import Loopback
 FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
 ARIA = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
 BELL = Circuit().h(0).cnot(0, 1)
 FAST = {"poll_interval_seconds": 0.02}
 
@@ -117,7 +118,7 @@ def test_the_device_tells_its_facts(forte):
 
 def test_devices_are_found(aws):
     names = {device.name for device in AwsDevice.get_devices()}
-    assert names == {"Aria 1", "Forte 1", "Forte Enterprise 1", "SV1"}
+    assert names == {"Aria 1", "Forte 1", "Forte Enterprise 1", "SV1", "DM1"}
     assert [device.arn for device in AwsDevice.get_devices(arns=[FORTE])] == [FORTE]
 
 
@@ -253,6 +254,18 @@ class TestSimulator:
         result = AwsDevice(SV1).run(circuit, shots=0, **FAST).result()
         np.testing.assert_allclose(result.values[0], np.array([1, 0, 0, 1]) / math.sqrt(2), atol=1e-12)
         assert result.values[1] == pytest.approx(1)
+
+    def test_noise(self, aws):
+        circuit = Circuit().x(0).cnot(0, 1).bit_flip(0, 0.25).probability()
+        result = AwsDevice(DM1).run(circuit, shots=0, **FAST).result()
+        np.testing.assert_allclose(result.values[0], [0, 0.25, 0, 0.75], atol=1e-12)
+        counts = AwsDevice(DM1).run(Circuit().x(0).phase_flip(0, 0.5), shots=100, **FAST).result().measurement_counts
+        assert counts == {"1": 100}
+
+    def test_noise_is_not_for_a_state_vector(self, aws):
+        task = AwsDevice(SV1).run(Circuit().x(0).bit_flip(0, 0.25), shots=10, **FAST)
+        assert task.result() is None
+        assert "noise" in task.metadata()["failureReason"].lower()
 
     def test_the_price_is_of_the_time_at_least_three_seconds(self, aws):
         before = aws.bill_usd()

@@ -1,7 +1,7 @@
 """Amazon Braket's API: its control plane, the parts of S3 and STS that its clients use, and its tracker's price list.
 
-The devices are IonQ's, with their capabilities and noise, and SV1. Unmodified clients use it: `qcaan loopback braket`
-prints the environment variables that point them here, and `Loopback` starts it from Python.
+The devices are IonQ's, with their capabilities and noise, SV1 and DM1. Unmodified clients use it: `qcaan loopback
+braket` prints the environment variables that point them here, and `Loopback` starts it from Python.
 
 ```
 app ──┬── protocol        botocore's service model, the server's half

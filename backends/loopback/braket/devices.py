@@ -1,7 +1,7 @@
-"""The devices of the service: IonQ's from the shipped capabilities, and SV1.
+"""The devices of the service: IonQ's from the shipped capabilities, and the on-demand simulators SV1 and DM1.
 
-SV1's capabilities (`sv1.json`) are those that Braket's local state-vector simulator states, with SV1's price a minute
-and range of shots, and the number of qubits that this machine can hold.
+The simulators' capabilities (`sv1.json`, `dm1.json`) are those that Braket's local simulators state, state vector and
+density matrix, with the range of shots and the price a minute of SV1 and DM1, and their own number of qubits.
 
 Program sets: no shipped snapshot offers them; with `program_sets` IonQ's do, with the limits of `_PROGRAM_SET`.
 """
@@ -18,7 +18,7 @@ from backends.loopback.braket.errors import ServiceError
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+SIMULATORS = ("sv1", "dm1")
 PROGRAM = "braket.ir.openqasm.program"
 PROGRAM_SET = "braket.ir.openqasm.program_set"
 _IONQ = f"arn:aws:braket:{REGION}::device/qpu/ionq/"
@@ -55,7 +55,7 @@ class Device:
 
     @property
     def short_name(self) -> str:
-        """The last parts of the ARN, "ionq-forte-1"; "sv1" for the simulator."""
+        """The last parts of the ARN, "ionq-forte-1"; "sv1" and "dm1" for the simulators."""
         maker, model = self.arn.split("/")[-2:]
         return f"{maker}-{model}".lower() if self.kind == "QPU" else model
 
@@ -95,7 +95,7 @@ class Devices:
         qpus = [_ionq(name) for name in SNAPSHOTS]
         for device in qpus if program_sets else []:
             device.capabilities["action"][PROGRAM_SET] = _PROGRAM_SET
-        self._known = {device.arn: device for device in [*qpus, _sv1()]}
+        self._known = {device.arn: device for device in [*qpus, *map(_simulator, SIMULATORS)]}
 
     def __iter__(self) -> Any:  # noqa: ANN401
         return iter(self._known.values())
@@ -133,6 +133,7 @@ def _ionq(name: str) -> Device:
     return Device(f"{_IONQ}{model}", model.replace("-", " "), "IonQ", "QPU", capabilities)
 
 
-def _sv1() -> Device:
-    text = (files(__package__) / "sv1.json").read_text(encoding="utf-8")
-    return Device(SV1, "SV1", "Amazon Braket", "SIMULATOR", json.loads(text))
+def _simulator(name: str) -> Device:
+    text = (files(__package__) / f"{name}.json").read_text(encoding="utf-8")
+    arn = f"arn:aws:braket:::device/quantum-simulator/amazon/{name}"
+    return Device(arn, name.upper(), "Amazon Braket", "SIMULATOR", json.loads(text))

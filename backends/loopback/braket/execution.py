@@ -6,6 +6,7 @@ task gives the same outcome after a restart, in any order of arrival, and when i
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,8 @@ from backends.loopback.jobs import Outcome, Spoiled
 from backends.loopback.physics import NoiseChoice, Physics
 from qcaan.errors import QcaanError
 
+_PRAGMA = re.compile(r"#pragma braket (?!verbatim)")
+
 
 def execute(task: Task, action: str, device: Device, physics: Physics, spoiled: Spoiled) -> Outcome:
     """Run a task."""
@@ -30,7 +33,7 @@ def execute(task: Task, action: str, device: Device, physics: Physics, spoiled: 
     shots = task.shots // sum(task.executables)
     try:
         if device.kind == "SIMULATOR":
-            return _encoded({"results.json": _simulated(task, tree, physics, ended)}, task.shots)
+            return _encoded({"results.json": _simulated(task, tree, device, physics, ended)}, task.shots)
         entries = [
             [
                 _measured(
@@ -106,18 +109,21 @@ def _set(
     return outcome if successful else Outcome(outcome.documents, 0, "every executable failed")
 
 
-def _simulated(task: Task, program: documents.Document, physics: Physics, ended: float) -> documents.Document:
-    """A simulator's shots; exact results and result types come from Braket's local simulator."""
-    from braket.default_simulator import StateVectorSimulator
+def _simulated(
+    task: Task, program: documents.Document, device: Device, physics: Physics, ended: float
+) -> documents.Document:
+    """A simulator's result; what a program asks for or does by a pragma (noise) comes from Braket's local simulator."""
+    from braket.default_simulator import DensityMatrixSimulator, StateVectorSimulator
     from braket.ir.openqasm import Program
 
-    if task.shots and "#pragma braket result" not in program["source"]:
+    if task.shots and not _PRAGMA.search(program["source"]):
         rows, qubits = measure(
             program["source"], program.get("inputs") or {}, task.shots, _seed(physics, task, program)
         )
         document = {"measurements": rows, "measuredQubits": qubits}
     else:
-        ran = StateVectorSimulator().run_openqasm(Program.parse_obj(program), shots=task.shots)
+        simulator = DensityMatrixSimulator() if device.short_name == "dm1" else StateVectorSimulator()
+        ran = simulator.run_openqasm(Program.parse_obj(program), shots=task.shots)
         document = json.loads(json.dumps(ran.dict(exclude_none=True), default=_plain))
     base = documents.program_result(
         task.id, task.device, task.shots, "{}", iso(task.created), iso(ended), program["source"], {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backends.braket.capabilities import SNAPSHOTS
-from backends.loopback.braket.devices import ACCOUNT, REGION, Device, Devices
+from backends.loopback.braket.devices import ACCOUNT, REGION, SIMULATORS, Device, Devices
 from backends.loopback.braket.errors import ServiceError
 from backends.loopback.braket.limits import Limits
 from backends.loopback.braket.protocol import Protocol
@@ -21,7 +21,7 @@ VOCABULARY = Vocabulary(
     create="CreateQuantumTask",
     read_device="GetDevice",
     read_result="GetObject",
-    devices=(*SNAPSHOTS, "sv1"),
+    devices=(*SNAPSHOTS, *SIMULATORS),
 )
 DEFAULT_BUCKET = f"amazon-braket-{REGION}-{ACCOUNT}"
 
