@@ -4,7 +4,12 @@ Tests of Braket's cloud ask for `aws`: a loopback service, and connections to it
 """
 
 import asyncio
+import json
+import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from botocore.client import BaseClient
+from safetensors.numpy import load_file
 
 from backends.aer import AerBackend
 from backends.braket import open_braket
@@ -139,3 +145,112 @@ def random_native() -> RandomNative:
         return NativeCircuit.build(n_qubits, *rows)
 
     return make
+
+
+SMALL = {
+    "prior.n_qubits": 3,
+    "prior.n_layers": 3,
+    "prior.gradient": "spsa",
+    "prior.shots": 200,
+    "prior.updates": 2,
+    "prior.refresh_every": 2,
+    "prior.target_images": 128,
+    "gan.channels": 2,
+    "train.max_steps": 6,
+    "train.batch_size": 8,
+    "train.checkpoint_every": 2,
+    "train.scores": "false",
+    "train.evaluation_images": 100,
+    "budget.cap_usd": 10_000,
+}
+KILLS = 10
+
+
+class Trainer:
+    """Runs `qcaan` commands, each as a process, and a small training that is killed again and again."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).parent / "train_victim.py"
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self._forker = subprocess.Popen(
+            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def begin(self, service, log, *argv):
+        order = {"argv": [str(word) for word in argv], "environment": service.environment, "log": str(log)}
+        self._forker.stdin.write(json.dumps(order) + "\n")
+        self._forker.stdin.flush()
+        return int(self._forker.stdout.readline())
+
+    def end(self):
+        """Exit code of the command, negative if a signal ended it."""
+        return int(self._forker.stdout.readline())
+
+    def run(self, service, log, *argv):
+        self.begin(service, log, *argv)
+        code = self.end()
+        assert code == 0, log.read_text()
+
+    def close(self):
+        self._forker.stdin.close()
+        self._forker.stdout.close()
+        assert self._forker.wait(10) == 0
+
+    def words(self, folder, device):
+        """The command that trains on a device, small enough for a test."""
+        settings = [word for key, value in (SMALL | device).items() for word in ("--set", f"{key}={value}")]
+        config = Path(__file__).parents[2] / "examples" / "digits.yaml"
+        return ["train", config, "--out", folder, *settings]
+
+    def model(self, folder):
+        """Every tensor of the last checkpoint, and the progress beside them."""
+        last = max((folder / "checkpoints").iterdir())
+        return load_file(last / "tensors.safetensors")
+
+    def ledger(self, service, folder):
+        """What the run's store says: submissions and US dollars."""
+        log = folder / "costs.json"
+        self.run(service, log, "jobs", "costs", "--store", f"sqlite:///{folder}/store.sqlite", "--json")
+        rows = json.loads(log.read_text())
+        return sum(row["submissions"] for row in rows), sum(row["usd_high"] for row in rows)
+
+    def disturbed(self, service, folder, words, seed):
+        """Train, killed `KILLS` times a random number of calls after each start; resumed until it is done."""
+        rng = np.random.default_rng(seed)
+        log = folder.with_suffix(".log")
+        kills = starts = 0
+        while True:
+            begun = (folder / "config.yaml").exists()
+            calls = service.state()["calls"]
+            pid = self.begin(service, log, *(["resume", folder] if begun else words))
+            starts += 1
+            if kills < KILLS:
+                moment = calls + int(rng.integers(3, 16))
+                while _is_alive(pid) and service.state()["calls"] < moment:
+                    time.sleep(0.003)
+                time.sleep(rng.uniform(0, 0.05))
+                if _is_alive(pid):
+                    os.kill(pid, 9)
+            code = self.end()
+            kills += code == -9
+            if code == 0:
+                assert kills == KILLS, f"the training was over after {kills} kills"
+                return
+            assert code in (-9, 1, 75), log.read_text()
+            assert starts < 60, log.read_text()
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Iterator[Trainer]:
+    """A trainer; its forker imports everything once."""
+    made = Trainer()
+    yield made
+    made.close()
