@@ -16,7 +16,7 @@ from rich.table import Table
 from qcaan.cli.console import Meter, jobs_line
 from qcaan.cli.options import AsJson, Options, parse_options, plain
 from qcaan.config import Config
-from qcaan.errors import ConfigError
+from qcaan.errors import ConfigError, DetachedError
 
 if TYPE_CHECKING:
     from qcaan.execution.backend import Backend
@@ -40,6 +40,8 @@ BackendName = Annotated[str | None, typer.Option("--backend", help="The backend;
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A submission's key from the list, or how it begins.")]
 Wide = Annotated[bool, typer.Option("--wide", help="All columns, one line each, however long.")]
 
+_NOT_CANCELLED = {"unknown": 1, "too late": 3, "asked": DetachedError.exit_code}
+"""What `cancel` exits with, the worst first."""
 _NARROW = ("key", "run", "tag", "state", "shots", "usd")
 _WIDE = ("created_at", "key", "run", "tag", "state", "backend", "device", "shots", "usd_low", "usd_high", "job_id")
 
@@ -109,18 +111,37 @@ def show(run: Annotated[str, typer.Argument()], tag: Annotated[str, typer.Argume
 
 
 @app.command()
-def attach(where: Where = HERE, run: RunName = None, backend: BackendName = None, options: Options = None) -> None:
-    """Bring home what is still at the device, whichever process sent it. Exit 75 if something is still queued."""
-    from qcaan.execution import jobs
+def attach(
+    where: Where = HERE,
+    run: RunName = None,
+    backend: BackendName = None,
+    options: Options = None,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for each call of a run.")] = 86_400.0,
+) -> None:
+    """Bring home what is still at the device, whichever process sent it.
 
-    with open_store(where) as store, Meter() as meter:
-        found = jobs.attach(
-            store,
-            _backend(where, backend, options),
-            run=run,
-            refresh=lambda: _backend(where, backend, options),
-            report=lambda news: meter.tell(jobs_line(news)),
-        )
+    Waits until every job has ended, for each call of a run up to a day, or for --wait SECONDS; 0 looks once. Ctrl-C
+    detaches: the jobs stay at the device, what has arrived is kept, and the same command goes on.
+
+    Exit 0: all is home. 75: detached, something is still at the device. 1: something failed.
+    """
+    from qcaan.execution import jobs
+    from qcaan.execution.policy import Patience
+
+    again = "the jobs stay at the device, nothing is lost; the same command goes on"
+    try:
+        with open_store(where) as store, Meter() as meter:
+            found = jobs.attach(
+                store,
+                _backend(where, backend, options),
+                run=run,
+                patience=Patience(wait_s=wait),
+                refresh=lambda: _backend(where, backend, options),
+                report=lambda news: meter.tell(jobs_line(news)),
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"detached: {again}", err=True)
+        raise typer.Exit(DetachedError.exit_code) from None
     for call in found:
         typer.echo(f"{call.run} {call.tag}: {call.error or 'complete'}")
     failures = [call.error for call in found if call.error is not None]
@@ -139,14 +160,32 @@ def cancel(
     backend: BackendName = None,
     options: Options = None,
 ) -> None:
-    """Cancel what is queued: all of a run, or one submission."""
+    """Cancel what is queued: all of a run, or one submission; says what each costs.
+
+    Providers take their time: each job is waited for until it has ended, up to two minutes. Ctrl-C ends the waiting;
+    what was asked to end stays asked, and 'qcaan jobs attach' tells what became of it.
+
+    Exit 0: all is cancelled. 3: too late for some, they had ended. 75: some are asked to end and have not ended yet.
+    1: an error, or nobody knows whether it was sent.
+    """
     from qcaan.execution import jobs
 
     if run is None and key is None:
         raise ConfigError("cancel needs --run or --key; 'qcaan jobs list --only-open' shows both")
-    with open_store(where) as store:
-        for job in jobs.cancel(store, _backend(where, backend, options), run=run, key=key):
-            typer.echo(f"{job.run} {job.tag} {job.key[:12]}: {job.state}")
+    try:
+        with open_store(where) as store, Meter() as meter:
+            device = _backend(where, backend, options)
+            found = jobs.cancel(store, device, run=run, key=key, report=meter.tell)
+    except KeyboardInterrupt:
+        typer.echo("stopped waiting: what was asked to end stays asked; 'qcaan jobs attach' tells the rest", err=True)
+        raise typer.Exit(DetachedError.exit_code) from None
+    for job in found:
+        typer.echo(f"{job.run} {job.tag} {job.key[:12]}: {job.told}")
+    if not found:
+        typer.echo("nothing is open on this device")
+    for outcome, code in _NOT_CANCELLED.items():
+        if any(job.outcome == outcome for job in found):
+            raise typer.Exit(code)
 
 
 @app.command()
@@ -178,7 +217,7 @@ def redecode(
     options: Options = None,
 ) -> None:
     """Decode all raw replies again after a driver was corrected: no connection and no credentials are needed."""
-    from qcaan.execution import jobs
+    from qcaan.execution import jobs, upkeep
 
     with open_store(where) as store:
         places: dict[str, set[str]] = {}
@@ -192,7 +231,7 @@ def redecode(
         changed = [
             key
             for name, (only,) in sorted(places.items())
-            for key in jobs.redecode(store, name, _backend(where, name, options), run=run, device=only)
+            for key in upkeep.redecode(store, name, _backend(where, name, options), run=run, device=only)
         ]
     typer.echo(f"{len(changed)} submission(s) changed")
 
@@ -200,10 +239,10 @@ def redecode(
 @app.command()
 def prune(run: Annotated[str, typer.Option("--run", help="The run.")], where: Where = HERE) -> None:
     """Remove what simulators recorded for a run. What a paid device returned is never removed."""
-    from qcaan.execution import jobs
+    from qcaan.execution import upkeep
 
     with open_store(where) as store:
-        typer.echo(f"{jobs.prune(store, run=run)} call(s) removed")
+        typer.echo(f"{upkeep.prune(store, run=run)} call(s) removed")
 
 
 def estimate(

@@ -22,7 +22,7 @@ from qcaan.errors import (
     UnavailableError,
     UnknownFateError,
 )
-from qcaan.execution.backend import Backend
+from qcaan.execution.access import Access
 from qcaan.execution.board import Board
 from qcaan.execution.counts import Counts, Failed
 from qcaan.execution.exchange import Exchange
@@ -45,16 +45,15 @@ class Courier:
 
     def __init__(
         self,
-        backend: Backend,
+        access: Access,
         store: Store,
         terms: Terms,
         patience: Patience,
         clock: Clock,
         held: Held,
-        refresh: Callable[[], Backend] | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._device = Exchange(backend, store, patience, clock, held, refresh)
+        self._device = Exchange(access, store, patience, clock, held)
         self.counts: Mapping[int, list[Counts | Failed]] = {}
         self._store = store
         self._terms = terms
@@ -63,11 +62,6 @@ class Courier:
         self._report = report
         self._errors: list[Exception] = []
         self._halted = False
-
-    @property
-    def backend(self) -> Backend:
-        """The backend, as it is after credentials were renewed."""
-        return self._device.backend
 
     def deliver(self, call: Call, batches: Mapping[int, Sequence[NativeCircuit]]) -> Call:
         """Drive every submission of this device that is not over; `batches` by id, as far as they are at hand.
@@ -82,7 +76,7 @@ class Courier:
             BackendError, UnknownFateError, BudgetError: after everything else was brought home.
             StoreError: something was sent from another account; nothing was done.
         """
-        target = self.backend.target
+        target = self._device.backend.target
         board = Board(call, batches, self._store, self._clock.now, self._tell)
         self.counts = board.counts
         due = [s for s in call.submissions if (s.backend, s.device) == (target.name, target.device)]

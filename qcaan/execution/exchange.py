@@ -22,6 +22,7 @@ from qcaan.errors import (
     UnavailableError,
     UnknownFateError,
 )
+from qcaan.execution.access import Access
 from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator
 from qcaan.execution.locks import Held
 from qcaan.execution.loop import Loop, Stopped
@@ -37,33 +38,28 @@ _REFUSED = (ThrottledError, RejectedError, UnavailableError, CredentialsError)
 
 
 class Exchange:
-    """Asks one device. `backend` is replaced when credentials are renewed by `refresh`; `held` guards every submit."""
+    """Asks the device of an access; `held` guards every submit."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        store: Store,
-        patience: Patience,
-        clock: Clock,
-        held: Held,
-        refresh: Callable[[], Backend] | None = None,
-    ) -> None:
-        self.backend = backend
+    def __init__(self, access: Access, store: Store, patience: Patience, clock: Clock, held: Held) -> None:
+        self.access = access
         self._held = held
         self._patience = patience
         self._clock = clock
-        self._refresh = refresh
-        self._renewals = 0
-        account = backend.target.account or backend.target.device
+        account = self.backend.target.account or self.backend.target.device
         self._submits = shared_rate(store, account, "submit", patience.submits_per_s)
         self._requests = shared_rate(store, account, "any", patience.requests_per_s)
         self.loop = Loop(clock, patience.workers if self.remote else 1, patience.landing_s)
         """Runs the coroutines that ask."""
 
     @property
+    def backend(self) -> Backend:
+        """The backend, as it was made last."""
+        return self.access.backend
+
+    @property
     def remote(self) -> bool:
         """Whether calls leave this process: they have a rate, may be in the air together, and are landed."""
-        return not isinstance(self.backend, Simulator)
+        return self.access.remote
 
     @property
     def dedupe(self) -> str:
@@ -94,27 +90,17 @@ class Exchange:
         `must_land` is waited for without a limit when the run is stopped; the driver's own time-outs end it.
         """
         await self._pace(self._requests)
-        seen = self._renewals
+        seen = self.access.renewals
         try:
             return await self.loop.call(partial(question, self.backend), before, must_land=must_land)
         except CredentialsError:
             if expired is not None:
                 expired()
-            if self._refresh is None:
+            if not self.access.renewable:
                 raise
-            if seen == self._renewals:  # else they were renewed while this call was in the air
-                self._renew(self._refresh)
+            if seen == self.access.renewals:  # else they were renewed while this call was in the air
+                self.access.renew()
         return await self.loop.call(partial(question, self.backend), before, must_land=must_land)
-
-    def _renew(self, refresh: Callable[[], Backend]) -> None:
-        self._renewals += 1
-        renewed = refresh()
-        before, after = self.backend.target, renewed.target
-        if (before.name, before.device) != (after.name, after.device):
-            raise CredentialsError(f"the renewed credentials lead to {after.device}, not {before.device}")
-        if before.account != after.account:  # which does not see the jobs of the other one
-            raise CredentialsError(f"the renewed credentials are of account {after.account!r}, not {before.account!r}")
-        self.backend = renewed
 
     async def submit(self, s: Submission, batch: Sequence[NativeCircuit], refused: Callable[[], None]) -> str:
         """The job id; every try of one attempt uses the same key. `refused()` is called if the device surely has none.
@@ -218,10 +204,13 @@ class Exchange:
         except TransientError as error:
             raise _gave_up("fetch", s, error, job_id) from error
 
-    async def cancel(self, s: Submission, job_id: str) -> tuple[JobState, JobState]:
+    async def cancel(
+        self, s: Submission, job_id: str, waiting: Callable[[JobState, float], None]
+    ) -> tuple[JobState, JobState]:
         """Ask for a job that has not ended to be cancelled; where it stood before, and after.
 
-        A provider may take its time: the job is polled until it has ended, or for `download_s`.
+        A provider may take its time: the job is polled until it has ended, or for `download_s`, and `waiting` is told
+        each time where it stands, and after how many seconds.
 
         Raises:
             DetachedError: the device stayed busy or unreachable.
@@ -232,11 +221,13 @@ class Exchange:
             if before.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
                 return before, before
             await self._retry(lambda: self.ask(lambda backend: backend.cancel(job_id)), kinds)
-            deadline, interval_s = self._clock.now() + self._patience.download_s, self._patience.first_poll_s
+            asked_at, interval_s = self._clock.now(), self._patience.first_poll_s
             while True:
                 after = await self._retry(lambda: self.poll(job_id), kinds)
-                if after.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or self._clock.now() >= deadline:
+                waited_s = self._clock.now() - asked_at
+                if after.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or waited_s >= self._patience.download_s:
                     return before, after
+                waiting(after, waited_s)
                 await self.loop.sleep(interval_s)
                 interval_s = min(self._patience.max_poll_s, interval_s * 1.5)
         except TransientError as error:

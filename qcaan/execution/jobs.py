@@ -1,30 +1,29 @@
-"""What a person does with recorded submissions: look, bring home, cancel, count the money, decode again, remove.
+"""What a person does with recorded submissions: look, count the money, bring home, cancel, adopt, release.
 
-Every function takes a store; the ones that ask a device take the backend too. Nothing here sends a new submission,
-except `attach`, which goes on with what a run had planned.
+What keeps the store itself right, without a device, is in `qcaan.execution.upkeep`. Every function takes a store; the
+ones that ask a device take the backend too. Nothing here sends a new submission, except `attach`, which goes on with
+what a run had planned.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import func, select
 
-from qcaan.errors import ConfigError, IntegrityError, QcaanError
+from qcaan.errors import ConfigError, QcaanError
 from qcaan.execution import payload
-from qcaan.execution.backend import Backend, JobStatus, Target
+from qcaan.execution.access import Access
+from qcaan.execution.backend import Backend, JobState, JobStatus
 from qcaan.execution.budget import Budget
-from qcaan.execution.checks import checked
-from qcaan.execution.counts import Counts, Failed, pack
+from qcaan.execution.counts import Counts
 from qcaan.execution.courier import Courier, Progress
 from qcaan.execution.exchange import Exchange
 from qcaan.execution.journal_log import log_step
-from qcaan.execution.locks import Held
 from qcaan.execution.planner import price_usd
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.records import FINISHED, OPEN, Call, Submission
-from qcaan.execution.schema import blobs, calls, pool, reused, submissions
+from qcaan.execution.schema import calls, of_run, submissions
 from qcaan.execution.standing import charged_usd, is_stalled
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
@@ -71,6 +70,19 @@ class Cost:
     usd_reserved: float
 
 
+Outcome = Literal["cancelled", "too late", "asked", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled(Job):
+    """A submission after `cancel`."""
+
+    outcome: Outcome
+    """"cancelled"; "too late", it had ended; "asked", it has not ended yet; "unknown", nobody knows if it was sent."""
+    told: str
+    """The same for people, with what it costs."""
+
+
 @dataclass(frozen=True)
 class Attached:
     """How `attach` left a call: complete if `error` is None."""
@@ -86,7 +98,7 @@ def list_jobs(
     """Submissions, oldest first; `patience` says from when on a job counts as stalled."""
     patience, now = patience or Patience(), store.clock()
     columns = [calls.c.run, calls.c.tag, *(submissions.c[name] for name in list(Job.__dataclass_fields__)[2:-1])]
-    query = _of_run(select(*columns).join(calls, calls.c.id == submissions.c.call), run).order_by(submissions.c.id)
+    query = of_run(select(*columns).join(calls, calls.c.id == submissions.c.call), run).order_by(submissions.c.id)
     if only_open:
         query = query.where(submissions.c.state.in_(OPEN))
     found = [Job(**row._mapping, stalled=False) for row in store.rows(query)]
@@ -118,7 +130,7 @@ def costs(store: Store, *, run: str | None = None) -> list[Cost]:
             usd=float(row.usd or 0),
             usd_reserved=float(row.usd_reserved or 0),
         )
-        for row in store.rows(_of_run(query, run))
+        for row in store.rows(of_run(query, run))
     ]
 
 
@@ -156,7 +168,8 @@ def attach(
     The run that planned them finds their counts when it is resumed. A call that another process works on is left to it.
     Each submission is paid from the budget that it was planned under; those of another budget wait for the first's.
     """
-    patience = patience or Patience()
+    patience, clock = patience or Patience(), clock or Clock()
+    access = Access(backend, patience, clock, refresh)
     query = (
         select(calls.c.run, calls.c.tag)
         .join(submissions, calls.c.id == submissions.c.call)
@@ -166,7 +179,7 @@ def attach(
         .order_by(calls.c.id)
     )
     out = []
-    for name, tag in store.rows(_of_run(query, run)):
+    for name, tag in store.rows(of_run(query, run)):
         error = None
         try:
             with store.lock(name, tag, patience.lock_s) as held:
@@ -175,13 +188,11 @@ def attach(
                     continue  # pruned meanwhile
                 errors: list[QcaanError] = []
                 for budget, part in _by_budget(store, call):
-                    terms = Terms.of(store, backend.target, name, tag, call.seed, budget)
-                    courier = Courier(backend, store, terms, patience, clock or Clock(), held, refresh, report)
+                    terms = Terms.of(store, access.backend.target, name, tag, call.seed, budget)
                     try:
-                        courier.deliver(part, {})
+                        Courier(access, store, terms, patience, clock, held, report).deliver(part, {})
                     except QcaanError as caught:
                         errors.append(caught)
-                    backend = courier.backend
                 error = _first(errors)
         except QcaanError as caught:
             error = caught
@@ -189,34 +200,48 @@ def attach(
     return out
 
 
-def cancel(store: Store, backend: Backend, *, run: str | None = None, key: str | None = None) -> list[Job]:
-    """Cancel open submissions of a run, or the one whose key begins with `key`; return them as they are now.
+def cancel(
+    store: Store,
+    backend: Backend,
+    *,
+    run: str | None = None,
+    key: str | None = None,
+    patience: Patience | None = None,
+    clock: Clock | None = None,
+    report: Callable[[str], None] | None = None,
+) -> list[Cancelled]:
+    """Cancel open submissions of a run, or the one whose key begins with `key`; return what came of each.
 
-    What was not sent yet is cancelled at once; a job that ends before the provider cancels it keeps its shots, and
-    `attach` brings them home. What was interrupted while it was sent is cancelled if the device can be searched for
-    it; otherwise it stays "sending", for `attach`, `adopt` or `release`.
+    What was not sent yet is cancelled at once. A job is waited for until the provider has ended it, up to
+    `patience.download_s` each; `report` is told meanwhile. To interrupt the waiting takes nothing back. A job that ends
+    before the provider cancels it keeps its shots, and `attach` brings them home. What was interrupted while it was
+    sent is cancelled if the device can be searched for it; otherwise it stays "sending", for `attach`, `adopt` or
+    `release`.
 
     Raises:
         ConfigError: no submission, or more than one, has such a key, or it is not open on this device.
         QcaanError: what the first submission that could not be cancelled met; the others were tried all the same.
     """
+    patience, clock = patience or Patience(), clock or Clock()
     chosen = [job for job in list_jobs(store, run=run, only_open=True) if job.key.startswith(key or "")]
     chosen = [job for job in chosen if (job.backend, job.device) == (backend.target.name, backend.target.device)]
     if key is not None:
         store.by_key(key)  # there is one, and only one
     if key is not None and not chosen:
         raise ConfigError(f"there is no open submission with the key {key} on {backend.target.device}")
+    access = Access(backend, patience, clock)
     errors = []
+    came: dict[str, tuple[Outcome, str]] = {}
     for job in chosen:
         try:
-            _cancel(store, backend, job)
+            came[job.key] = _cancel(store, access, job, patience, clock, report or (lambda _: None))
         except QcaanError as error:
             error.add_note(f"submission {job.key}, job {job.job_id or 'unknown'}: not known to be cancelled")
             errors.append(error)
     if first := _first(errors):
         raise first
-    keys = {job.key for job in chosen}
-    return [job for job in list_jobs(store, run=run) if job.key in keys]
+    now = [job for job in list_jobs(store, run=run) if job.key in came]
+    return [Cancelled(**vars(job), outcome=came[job.key][0], told=came[job.key][1]) for job in now]
 
 
 def adopt(store: Store, key: str, job_id: str) -> None:
@@ -225,7 +250,7 @@ def adopt(store: Store, key: str, job_id: str) -> None:
     Raises:
         ConfigError: no submission with this key waits for its job, or the job is another submission's.
     """
-    with _held(store, key) as (s, _):
+    with store.held(key, Patience().lock_s) as (s, _):
         others = store.rows(
             select(submissions.c.key).where(submissions.c.job_id == job_id, submissions.c.device == s.device)
         )
@@ -246,7 +271,7 @@ def release(store: Store, key: str) -> None:
     Raises:
         ConfigError: the submission is done: its shots are paid for and good.
     """
-    with _held(store, key) as (s, _):
+    with store.held(key, Patience().lock_s) as (s, _):
         if s.state == "done":
             raise ConfigError(f"submission {key} is done; its shots are recorded, there is nothing to release")
         if s.state == "partial":
@@ -256,92 +281,6 @@ def release(store: Store, key: str) -> None:
             spent = s.usd if s.usd is not None else (0.0 if unseen else s.usd_high)
             store.over(s.id, "released", s.reason or "released by hand", spent)
         log_step("released", *store.name_of(s.call), s)
-
-
-def redecode(
-    store: Store, name: str, backend: Backend, *, run: str | None = None, device: str | None = None
-) -> list[str]:
-    """Decode every raw reply that the backend `name` recorded again; return the keys whose counts changed.
-
-    `device` leaves out what other devices of this backend replied, which may need another decoder.
-    Nothing but `backend.decode` is used, which is pure: no connection, no credentials, not the device's target.
-    A cost that the provider's price list gave grows with the circuits that turn out to have run. None ever falls: one
-    that equals the list's may be what the provider said.
-
-    Raises:
-        IntegrityError: a reply that used to be readable is not; nothing after it was touched.
-    """
-    query = (
-        select(submissions.c.key)
-        .join(calls, calls.c.id == submissions.c.call)
-        .where(submissions.c.state.in_(("replied", *FINISHED)), submissions.c.backend == name)
-        .order_by(submissions.c.id)
-    )
-    if device is not None:
-        query = query.where(submissions.c.device == device)
-    changed = []
-    for (key,) in store.rows(_of_run(query, run)):
-        with _held(store, key) as (s, _):
-            reply, batch = store.blob(s.id, "reply"), store.batch(s.id)
-            assert reply is not None, "the state replied is written with its reply"
-            try:
-                items = checked(backend.decode(reply, batch), batch, s.shots)
-            except IntegrityError as error:
-                error.add_note(f"submission {key}, job {s.job_id}")
-                raise
-            if s.state == "replied" or items != store.counts(s.id):
-                failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
-                usd = _repriced_usd(s, store.target(s.target), len(items) - len(failures))
-                store.decoded(s.id, pack(items), failures, usd, again=True)
-                log_step("decoded again", *store.name_of(s.call), s)
-                changed.append(key)
-    return changed
-
-
-def prune(store: Store, *, run: str) -> int:
-    """Remove what simulators recorded for a run; return the number of calls removed.
-
-    A call with anything on another device, or that cost money, stays, and so does one whose shots another run uses.
-
-    Raises:
-        StoreError: another process works on one of the calls; those before it are removed.
-    """
-    foreign = select(submissions.c.call).where((submissions.c.kind != "simulator") | (submissions.c.usd_high > 0))
-    lent = select(submissions.c.call).join(reused, reused.c.submission == submissions.c.id)
-    free = (calls.c.run == run) & calls.c.id.not_in(foreign) & calls.c.id.not_in(lent)
-    removed = 0
-    for number, tag in store.rows(select(calls.c.id, calls.c.tag).where(free).order_by(calls.c.id)):
-        with store.lock(run, tag, Patience().lock_s), store.write() as connection:
-            if connection.execute(select(calls.c.id).where(free, calls.c.id == number)).one_or_none() is None:
-                continue  # another process used it, or went on with it elsewhere, before we had the lock
-            rows = select(submissions.c.id).where(submissions.c.call == number)
-            for table in (blobs, pool):
-                connection.execute(delete(table).where(table.c.submission.in_(rows)))
-            connection.execute(delete(reused).where(reused.c.call == number))
-            connection.execute(delete(submissions).where(submissions.c.call == number))
-            connection.execute(delete(calls).where(calls.c.id == number))
-            removed += 1
-    return removed
-
-
-def _repriced_usd(s: Submission, target: Target, ran: int) -> float:
-    """What a submission costs now that `ran` of its circuits are known to have run."""
-    usd = price_usd(target, s.shots, ran)
-    if s.usd is None:
-        return usd
-    listed = s.state in FINISHED and s.usd == price_usd(target, s.shots, s.n_circuits - len(s.failures))
-    return max(s.usd, usd) if listed else s.usd
-
-
-@contextmanager
-def _held(store: Store, key: str) -> Iterator[tuple[Submission, Held]]:
-    """The submission as it is while nobody else works on its call."""
-    with store.lock(*store.name_of(store.by_key(key).call), Patience().lock_s) as held:
-        yield store.by_key(key), held
-
-
-def _of_run(query: Select[Any], run: str | None) -> Select[Any]:
-    return query if run is None else query.where(calls.c.run == run)
 
 
 def _shown(store: Store, s: Submission) -> dict[str, Any]:
@@ -382,19 +321,47 @@ def _first(errors: Sequence[QcaanError]) -> QcaanError | None:
     return errors[0] if errors else None
 
 
-def _cancel(store: Store, backend: Backend, job: Job) -> None:
-    with _held(store, job.key) as (s, held):
-        device = Exchange(backend, store, Patience(), Clock(), held)
+def _cancel(
+    store: Store, access: Access, job: Job, patience: Patience, clock: Clock, report: Callable[[str], None]
+) -> tuple[Outcome, str]:
+    with store.held(job.key, patience.lock_s) as (s, held):
+        if s.state == "planned":
+            store.over(s.id, "cancelled", "cancelled before it was sent", 0.0)
+            log_step("cancelled", job.run, job.tag, s)
+            return "cancelled", "cancelled before it was sent, at no cost"
+        if s.state not in ("sending", "sent"):
+            return "too late", "its reply is here; 'qcaan jobs attach' decodes it"
+        device = Exchange(access, store, patience, clock, held)
         job_id = s.job_id
         if s.state == "sending" and device.dedupe == "search":
             job_id = device.loop.do(device.find(s))
             if job_id is not None:
                 store.sent(s.id, job_id)
-        if s.state == "planned":
-            store.over(s.id, "cancelled", "cancelled before it was sent", 0.0)
-            log_step("cancelled", job.run, job.tag, s)
-        elif s.state in ("sending", "sent") and job_id is not None:
-            before, after = device.loop.do(device.cancel(s, job_id))
-            if before is not after and after.status is JobStatus.CANCELLED:
-                store.over(s.id, "cancelled", after.reason or "cancelled by hand", charged_usd(s, after, before))
-                log_step("cancelled", job.run, job.tag, s, job_id=job_id)
+        if job_id is None:
+            remedy = "look for it in the provider's list of jobs, then adopt or release it"
+            if device.dedupe != "none":
+                remedy = "'qcaan jobs attach' asks the device for it"
+            return "unknown", f"it was interrupted while it was sent, {s.usd_high:.2f} USD may be charged: {remedy}"
+
+        def waiting(state: JobState, waited_s: float) -> None:
+            limit_s = patience.download_s
+            report(f"job {job_id} is asked to end, {state.status.value} for {waited_s:.0f} of at most {limit_s:.0f} s")
+
+        before, after = device.loop.do(device.cancel(s, job_id, waiting))
+        if after.status is JobStatus.CANCELLED:
+            usd = charged_usd(s, after, before)
+            store.over(s.id, "cancelled", after.reason or "cancelled by hand", usd)
+            log_step("cancelled", job.run, job.tag, s, job_id=job_id)
+            return "cancelled", f"cancelled, {usd:.2f} USD charged"
+        return _not_cancelled(store, s, after)
+
+
+def _not_cancelled(store: Store, s: Submission, state: JobState) -> tuple[Outcome, str]:
+    """What became of a job that the provider did not cancel."""
+    if state.status is JobStatus.FAILED:
+        return "too late", f"it had failed ({state.reason}), {charged_usd(s, state):.2f} USD charged"
+    if state.status is JobStatus.DONE:
+        usd = price_usd(store.target(s.target), s.shots, s.n_circuits) if state.usd is None else state.usd
+        return "too late", f"it had run, {usd:.2f} USD charged; 'qcaan jobs attach' brings its shots home"
+    more = f"up to {s.usd_high:.2f} USD may be charged; 'qcaan jobs attach' tells what became of it"
+    return "asked", f"it is asked to end and still {state.status.value}; {more}"

@@ -84,6 +84,7 @@ class Journey:
         if s.state == "sending":
             job_id = await self._device.adopt(s)
         elif s.state == "planned":
+            self._device.access.look_again()
             s = self._current(s)
             if not self._device.forgetful:
                 self._store.sending(s.id)

@@ -60,6 +60,11 @@ class Patience:
     """A queued job whose place in the queue does not change for so long is reported as stalled."""
     stall_running_s: float = 3_600.0
     """A running job that does not end for so long is reported as stalled."""
+    facts_s: float = 600.0
+    """What is known of a remote device (calibration, price, limits) is read again before more is sent, if it is older.
+
+    Only where the backend can be made anew: see `refresh` of `qcaan.execution.runner.Runner`.
+    """
     lock_s: float = 10.0
     """Waiting for another process that works on the same call."""
 

@@ -41,7 +41,7 @@ def find_reusable(
 ) -> list[Reuse]:
     """Recorded shots for circuits that still miss some; `missing` int64 (k,) is reduced by what was found.
 
-    Shots of this run, and those it has used already, are left out.
+    Shots of this run, those it has used already, and those that proved to be none, are left out.
     """
     _index(store)
     taken: set[tuple[int, int]] = set()
@@ -72,11 +72,14 @@ def _index(store: Store) -> None:
     for (number,) in new:
         s = store.submission(number)
         target = store.target(s.target)
-        rows = [
-            {"submission": number, "place": place, "circuit": shot_key(circuit, target), "shots": s.shots}
-            for place, circuit in enumerate(store.batch(number))
-            if place not in s.failures
-        ]
-        if rows:
-            with store.write() as connection:
+        keys = [shot_key(circuit, target) for circuit in store.batch(number)]
+        with store.write() as connection:
+            # Locked: what another process decodes again is seen here, or clears the index after this.
+            failures = store.failures(connection, number)
+            rows = [
+                {"submission": number, "place": place, "circuit": key, "shots": s.shots}
+                for place, key in enumerate(keys)
+                if place not in failures
+            ]
+            if rows:
                 connection.execute(add, rows)

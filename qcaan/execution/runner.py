@@ -25,17 +25,19 @@ from qcaan.circuits.circuit import Basis, Circuit, Theta
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import CircuitError, ConfigError, ReplayMissError, StoreError
+from qcaan.execution.access import Access
 from qcaan.execution.backend import Backend, Simulator, Target
 from qcaan.execution.budget import Budget
-from qcaan.execution.counts import Counts, Failed, IntArray
+from qcaan.execution.counts import IntArray
 from qcaan.execution.courier import Courier, Progress
 from qcaan.execution.journal_log import log_step
+from qcaan.execution.ledger import assemble, covered
 from qcaan.execution.planner import plan, price_usd, violations
 from qcaan.execution.policy import Clock, Patience
-from qcaan.execution.records import FINISHED, OPEN, Call, Draft, Reuse, Submission
+from qcaan.execution.records import OPEN, Call, Draft, Reuse, Submission
 from qcaan.execution.registry import open_backend
 from qcaan.execution.request import Ask, Compiler, Request
-from qcaan.execution.result import Origin, Part, Result, logical_probabilities
+from qcaan.execution.result import Result, logical_probabilities
 from qcaan.execution.reuse import check_reusable, find_reusable
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
@@ -49,7 +51,8 @@ class Runner:
     """Runs circuits on one backend and records every shot in a store.
 
     `run` names the run in the store, `seed` is its root seed. `backend` may be None under policy "replay". `budget` is
-    needed for a QPU. `refresh` makes the backend anew when credentials have expired; `report` is told the progress.
+    needed for a QPU. `refresh` makes the backend anew when credentials have expired, and when its facts, such as the
+    calibration, are older than `Patience.facts_s`; `report` is told the progress.
 
     Raises:
         ConfigError: an unknown policy, no backend, or a QPU without a budget or without a store that lasts.
@@ -75,7 +78,6 @@ class Runner:
             _check_backend(backend, store, budget)
         if policy == "reuse" and backend is not None:
             check_reusable(backend.target)
-        self.backend = backend
         self.store = store
         self.run_name = run
         self.seed = seed
@@ -83,9 +85,14 @@ class Runner:
         self.budget = budget
         self._patience = patience or Patience()
         self._clock = clock or Clock()
-        self._refresh = refresh
+        self._access = None if backend is None else Access(backend, self._patience, self._clock, refresh)
         self._report = report
         self._compiler = Compiler()
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend, as it was made last."""
+        return None if self._access is None else self._access.backend
 
     def run(self, requests: Sequence[Request], *, tag: str) -> list[list[Result]]:
         """Results of each request, one a row of its theta.
@@ -106,32 +113,24 @@ class Runner:
         digest = _digest(asks)
         needed = _shots_needed(asks)
         call = self._recorded(tag, digest)
-        if call is not None and (results := self._assemble(call, asks, needed, {}, replayed=True)) is not None:
+        if call is not None and (results := assemble(call, asks, needed, self.store, {}, replayed=True)) is not None:
             return results
         if self.policy == "replay":
             raise ReplayMissError(f"run '{self.run_name}' has no complete record of '{tag}' in {self.store.name}")
-        assert self.backend is not None
+        assert self._access is not None
         with self.store.lock(self.run_name, tag, self._patience.lock_s) as held:
             call = self._recorded(tag, digest)  # another process may have finished it meanwhile
-            call, batches = self._plan(call, asks, needed, tag, digest)
-            courier = Courier(
-                self.backend,
-                self.store,
-                self._terms(tag),
-                self._patience,
-                self._clock,
-                held,
-                self._refresh,
-                self._report,
-            )
-            try:
+            while True:
+                call, batches = self._plan(call, asks, needed, tag, digest)
+                clock, patience = self._clock, self._patience
+                courier = Courier(self._access, self.store, self._terms(tag), patience, clock, held, self._report)
                 call = courier.deliver(call, batches)
-            finally:
-                self.backend = courier.backend
-        results = self._assemble(call, asks, needed, courier.counts, replayed=False)
-        if results is None:
-            raise StoreError(f"'{tag}' of run '{self.run_name}' is not complete after all its submissions are over")
-        return results
+                results = assemble(call, asks, needed, self.store, courier.counts, replayed=False)
+                if results is not None:
+                    return results
+                # Shots that another run lent may be lost meanwhile, to a decoder that was corrected: those are run.
+                if not self._missing(call, needed).any():
+                    raise StoreError(f"'{tag}' of run '{self.run_name}' is not complete after all that it sent is over")
 
     def probabilities(self, requests: Sequence[Request]) -> list[FloatArray]:
         """Exact probabilities of each request, float64 (B, 2**m) over its measured qubits; nothing is stored.
@@ -176,20 +175,20 @@ class Runner:
         self, call: Call | None, asks: list[Ask], needed: IntArray, tag: str, digest: str
     ) -> tuple[Call, Mapping[int, Sequence[NativeCircuit]]]:
         """Plan and record what the journal does not cover yet."""
-        assert self.backend is not None
-        target = self.backend.target
-        missing = needed.copy()
+        assert self._access is not None
         if call is not None:
-            call = self._leave_behind(call, target)
-            covered = _covered(call, self.store.reuses(call.id), self.store, target, len(needed))
-            missing = np.maximum(missing - covered, 0)
-            if not missing.any():
+            call = self._leave_behind(call, self._access.backend.target)
+            if not self._missing(call, needed).any():
                 return call, {}
+        self._access.look_again(must=self.policy == "reuse")
+        target = self._access.backend.target
+        missing = self._missing(call, needed)
         compiled = [self._compiler.compile(ask, target) for ask in asks]
         circuits = [circuit for many, _ in compiled for circuit in many]
         flips = np.concatenate([flip for _, flip in compiled])
         reuse: list[Reuse] = []
         if self.policy == "reuse":
+            check_reusable(target)
             reuse = find_reusable(self.store, self.run_name, target, circuits, flips, missing)
         parcels = plan([circuit.program for circuit in circuits], missing.tolist(), target)
         first = 1 + max((s.position for s in call.submissions), default=-1) if call else 0
@@ -223,6 +222,14 @@ class Runner:
             log_step("planned", self.run_name, tag, s)
         return made, {s.id: draft.circuits for s, draft in zip(new, drafts, strict=True)}
 
+    def _missing(self, call: Call | None, needed: IntArray) -> IntArray:
+        """Shots of each circuit that nothing answers for yet, (k,)."""
+        if call is None:
+            return needed.copy()
+        assert self._access is not None
+        lacking = needed - covered(call, self.store, self._access.backend.target, len(needed))
+        return lacking.clip(min=0)
+
     def _leave_behind(self, call: Call, target: Target) -> Call:
         """Give up what was planned for another device, or for this one when it was another, and was never sent.
 
@@ -252,49 +259,9 @@ class Runner:
         return not violations([circuit.program for circuit in self.store.batch(s.id)], s.shots, target)
 
     def _terms(self, tag: str) -> Terms:
-        assert self.backend is not None
+        assert self._access is not None
         budget = self.budget or Budget(math.inf)
-        return Terms.of(self.store, self.backend.target, self.run_name, tag, self.seed, budget)
-
-    # After
-
-    def _assemble(
-        self,
-        call: Call,
-        asks: list[Ask],
-        needed: IntArray,
-        at_hand: Mapping[int, list[Counts | Failed]],
-        *,
-        replayed: bool,
-    ) -> list[list[Result]] | None:
-        """The results, if every circuit has all its shots."""
-        found: list[list[Part]] = [[] for _ in needed]
-        missing = needed.tolist()
-        for s in call.submissions:
-            if s.state not in FINISHED:
-                continue
-            items, flips = s.where
-            read = at_hand.get(s.id) or self.store.counts(s.id)
-            for place, (item, flip, counts) in enumerate(zip(items.tolist(), flips.tolist(), read, strict=True)):
-                # A decoder that was corrected may find shots where an attempt that was made since has found them too.
-                if isinstance(counts, Counts) and s.shots <= missing[item]:
-                    missing[item] -= s.shots
-                    found[item].append(Part(s, place, flip, counts))
-        if any(missing):
-            for r in self.store.reuses(call.id):
-                got, s = self.store.counts(r.submission)[r.place], self.store.submission(r.submission)
-                if isinstance(got, Counts) and s.shots <= missing[r.item]:
-                    missing[r.item] -= s.shots
-                    found[r.item].append(Part(s, r.place, r.flips, got))
-            if any(missing):
-                return None
-        results: list[list[Result]] = []
-        numbered = enumerate(found)
-        origin = Origin(self.store, call, replayed)
-        for ask in asks:
-            measured = ask.circuit.measured
-            results.append([Result(measured, *next(numbered), origin) for _ in ask.theta])
-        return results
+        return Terms.of(self.store, self._access.backend.target, self.run_name, tag, self.seed, budget)
 
 
 def run(
@@ -369,19 +336,3 @@ def _digest(asks: Sequence[Ask]) -> str:
 
 def _shots_needed(asks: Sequence[Ask]) -> IntArray:
     return np.array([ask.shots for ask in asks for _ in ask.theta], np.int64)
-
-
-def _covered(call: Call, reuses: Sequence[Reuse], store: Store, target: Target, n_items: int) -> IntArray:
-    """Shots of each circuit that are recorded, or that a submission on this device is responsible for, (n_items,)."""
-    covered = np.zeros(n_items, np.int64)
-    for r in reuses:
-        covered[r.item] += store.submission(r.submission).shots
-    attempts = {(s.position, s.attempt) for s in call.submissions}
-    for s in call.submissions:
-        here = (s.backend, s.device) == (target.name, target.device)
-        handed_on = (s.position, s.attempt + 1) in attempts
-        in_charge = here and not handed_on and s.state not in ("released", "done")
-        for place, item in enumerate(s.where[0].tolist()):
-            if in_charge or (s.state in FINISHED and place not in s.failures):
-                covered[item] += s.shots
-    return covered

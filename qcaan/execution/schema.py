@@ -11,6 +11,7 @@ the disk when it returns, several processes may read and write, and there is not
 
 import os
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     URL,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     StaticPool,
     String,
     Table,
@@ -140,6 +142,11 @@ pool = Table(
     Column("circuit", LargeBinary, nullable=False, index=True),
     Column("shots", Integer, nullable=False),
 )
+
+
+def of_run(query: Select[Any], run: str | None) -> Select[Any]:
+    """The query over calls, of one run only; None for all."""
+    return query if run is None else query.where(calls.c.run == run)
 
 
 def store_url(where: str | Path | None) -> URL:

@@ -1,5 +1,6 @@
 """`qcaan jobs` and `qcaan estimate`: readable at 80 columns, complete for machines, careful with what is paid for."""
 
+import dataclasses
 import json
 import re
 import time
@@ -11,10 +12,11 @@ from typer.testing import CliRunner
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.report import FORTE_FIGURES
-from qcaan.cli import app
+from qcaan.cli import app, console
 from qcaan.errors import DetachedError
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, registry
-from qcaan.execution.policy import Patience
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, registry
+from qcaan.execution.backend import JobState, JobStatus
+from qcaan.execution.policy import Clock, Patience
 
 RUN = "a run with a rather long name, as a configuration makes it"
 PATIENCE = Patience(wait_s=0, submits_per_s=1e9, requests_per_s=1e9, first_poll_s=0.01)
@@ -142,11 +144,22 @@ class TestTheStore:
 
 
 class TestAttach:
-    def test_what_is_queued_stays(self, call, run, device, monkeypatch):
-        monkeypatch.setattr("qcaan.execution.jobs.Patience", lambda: PATIENCE)
-        told = call("jobs", "attach", "--store", run, code=75)
+    def test_what_is_queued_stays(self, call, run, device):
+        told = call("jobs", "attach", "--store", run, "--wait", "0", code=75)
         assert "2 job(s) are still queued" in told
         assert device.opened == [("scripted", {"device": "x"})]
+
+    def test_ctrl_c_detaches(self, call, run, device):
+        def interrupted(job_id):
+            raise KeyboardInterrupt
+
+        device.poll = interrupted
+        assert "detached: the jobs stay at the device" in call("jobs", "attach", "--store", run, code=75)
+        assert {job["state"] for job in json.loads(call("jobs", "list", "--store", run, "--json"))} == {"sent"}
+
+    def test_help_says_that_it_waits_and_how_to_leave(self, call):
+        told = " ".join(call("jobs", "attach", "--help").split())
+        assert all(words in told for words in ("up to a day", "--wait", "Ctrl-C", "75"))
 
     def test_credentials_that_expire_meanwhile_are_renewed(self, call, run, device, monkeypatch):
         device._times = (0, 0, 0)
@@ -178,10 +191,61 @@ def test_redecode_needs_no_connection(call, run, device, monkeypatch):
 
 def test_keys_from_the_list_are_enough(call, run, device):
     key = re.findall(r"^[0-9a-f]{12}\b", call("jobs", "list", "--store", run), re.MULTILINE)[0]
-    assert call("jobs", "cancel", "--store", run, "--key", key).rstrip() == f"{RUN} 12/refit/3 {key}: cancelled"
-    assert "cancel needs --run or --key" in call("jobs", "cancel", "--store", run, code=2)
+    told = call("jobs", "cancel", "--store", run, "--key", key).rstrip()
+    assert told == f"{RUN} 12/refit/3 {key}: cancelled, 0.00 USD charged"
     assert call("jobs", "release", key, "--store", run) == "released\n"
     assert json.loads(call("jobs", "list", "--store", run, "--json"))[0]["state"] == "released"
+
+
+class TestCancel:
+    def test_it_needs_a_run_or_a_key(self, call, run):
+        assert "cancel needs --run or --key" in call("jobs", "cancel", "--store", run, code=2)
+
+    def test_help_has_the_exit_codes(self, call):
+        told = " ".join(call("jobs", "cancel", "--help").split())
+        assert all(words in told for words in ("up to two minutes", "3: too late", "75: some are asked", "Ctrl-C"))
+
+    def test_it_is_too_late(self, call, run, device):
+        device._times = (0, 0, 0)
+        told = call("jobs", "cancel", "--store", run, "--run", RUN, code=3)
+        assert "it had run, 1.90 USD charged; 'qcaan jobs attach' brings its shots home" in told
+        assert "it had run, 2.70 USD charged" in told
+        call("jobs", "attach", "--store", run)
+        assert json.loads(call("jobs", "costs", "--store", run, "--json"))[0]["usd_low"] == pytest.approx(4.6)
+
+    def test_it_had_failed(self, call, run, device):
+        device.poll = lambda job_id: JobState(JobStatus.FAILED, reason="laser")
+        assert "it had failed (laser), 0.00 USD charged" in call("jobs", "cancel", "--store", run, "--run", RUN, code=3)
+
+    def test_it_takes_long_and_says_so(self, call, run, device, monkeypatch):
+        device._cancel_s = 1e9
+        waited, real = iter(range(0, 10**6, 20)), console.Meter
+        monkeypatch.setattr(jobs, "Clock", lambda: Clock(lambda: float(next(waited)), lambda seconds: None))
+        monkeypatch.setattr("qcaan.cli.jobs.Meter", lambda: real(clock=lambda: float(next(waited))))
+        told = call("jobs", "cancel", "--store", run, "--run", RUN, code=75)
+        assert re.search(r"job 1 is asked to end, running for \d+ of at most 120 s", told)
+        assert "still running; up to 1.90 USD may be charged; 'qcaan jobs attach' tells" in told
+
+    def test_ctrl_c_leaves_what_was_asked_for(self, call, run, device):
+        device._cancel_s = 1e9
+        whole = device.poll
+
+        def poll(job_id):
+            state = whole(job_id)
+            if state.status is JobStatus.RUNNING:
+                raise KeyboardInterrupt
+            return state
+
+        device.poll = poll
+        assert "stays asked" in call("jobs", "cancel", "--store", run, "--run", RUN, code=75)
+        assert [job["state"] for job in json.loads(call("jobs", "list", "--store", run, "--json"))] == ["sent"] * 2
+
+    def test_what_was_interrupted_while_it_was_sent(self, call, run, device):
+        device.target = dataclasses.replace(device.target, dedupe="none")
+        with Store.open(run / "store.sqlite") as store, store.write() as connection:
+            connection.exec_driver_sql("UPDATE submissions SET state = 'sending', job_id = NULL")
+        told = call("jobs", "cancel", "--store", run, "--run", RUN, code=1)
+        assert "1.90 USD may be charged: look for it in the provider's list of jobs" in told
 
 
 class TestEstimate:

@@ -4,7 +4,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.errors import DetachedError, JobFailedError
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, upkeep
 from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.policy import Patience
 
@@ -133,7 +133,7 @@ def test_what_the_provider_says_survives_a_crash_before_the_counts(go, scripted,
     assert memory.call("a", "t").submissions[0].state == "replied"
     go(device)
     assert spent(memory) == 15.0
-    jobs.redecode(memory, "scripted", device)
+    upkeep.redecode(memory, "scripted", device)
     assert spent(memory) == 15.0
 
 

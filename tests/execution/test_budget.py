@@ -4,7 +4,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.errors import BudgetError, ConfigError
-from qcaan.execution import Budget, Request, Runner, ScriptedBackend, Store, jobs
+from qcaan.execution import Budget, Request, Runner, ScriptedBackend, Store, jobs, upkeep
 
 WANTED = [Request(Circuit(1).h(0), 50)]
 PRICE = 0.3 + 50 * 0.08
@@ -59,5 +59,5 @@ def test_a_simulator_that_charges_needs_a_budget_and_keeps_what_was_paid_for(tmp
         with pytest.raises(ConfigError, match=r"costs money: set budget\.cap_usd"):
             Runner(device, store=store, run="a", seed=1)
         Runner(device, store=store, run="a", seed=1, budget=Budget(PRICE)).run(WANTED, tag="t")
-        assert jobs.prune(store, run="a") == 0
+        assert upkeep.prune(store, run="a") == 0
         assert jobs.costs(store)[0].usd == pytest.approx(PRICE)

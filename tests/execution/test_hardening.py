@@ -23,7 +23,7 @@ from qcaan.errors import (
     UnknownFateError,
     UnknownJobError,
 )
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, run
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, run, upkeep
 from qcaan.execution.backend import Counts, Failed, Price
 from qcaan.execution.estimate import estimate
 from qcaan.execution.policy import Patience
@@ -348,7 +348,7 @@ def test_a_decoder_that_finds_more_than_before_does_not_count_it_twice(go, scrip
     monkeypatch.setattr(ScriptedBackend, "decode", pessimist)
     go(device)
     monkeypatch.setattr(ScriptedBackend, "decode", whole)
-    assert len(jobs.redecode(store, "scripted", device)) == 1
+    assert len(upkeep.redecode(store, "scripted", device)) == 1
     assert jobs.costs(store)[0].usd == pytest.approx(device.bill_usd)
     results = go(device)
     assert [r.shots for r in results[0]] == [50, 50, 50]
@@ -432,7 +432,7 @@ def test_a_reply_is_replaced_by_one_that_can_be_read_only(go, scripted, store, m
             go(device, wanted=[Request(CIRCUIT, 50, [[0.3]])])
         assert states(store) == ["replied"]
         monkeypatch.setattr(ScriptedBackend, "decode", decode)
-        assert len(jobs.redecode(store, "scripted", device)) == 1
+        assert len(upkeep.redecode(store, "scripted", device)) == 1
     else:
         go(device, wanted=[Request(CIRCUIT, 50, [[0.3]])])
     assert states(store) == ["done"]

@@ -21,7 +21,7 @@ from qcaan.errors import (
     UnavailableError,
     UnknownJobError,
 )
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, jobs
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, jobs, upkeep
 from qcaan.execution.counts import Counts, Failed
 from qcaan.execution.estimate import estimate
 from qcaan.execution.policy import Patience
@@ -209,8 +209,8 @@ def test_redecode_after_a_fix(store, go, fake_time, monkeypatch):
     monkeypatch.setattr(ScriptedBackend, "decode", flipped)
     wrong = go(scripted)
     monkeypatch.setattr(ScriptedBackend, "decode", whole)
-    assert len(jobs.redecode(store, "scripted", scripted)) == 2
-    assert jobs.redecode(store, "scripted", scripted) == []
+    assert len(upkeep.redecode(store, "scripted", scripted)) == 2
+    assert upkeep.redecode(store, "scripted", scripted) == []
     right = go(None, policy="replay")
     assert right[0][0].counts != wrong[0][0].counts
     assert right[0][0].counts == {bits: n for bits, n in right[0][0].counts.items() if bits[1] == "0"}
@@ -228,10 +228,10 @@ def test_redecode_reads_what_could_not_be_read(store, go, fake_time, monkeypatch
     with pytest.raises(IntegrityError):
         go(scripted)
     with pytest.raises(IntegrityError) as caught:
-        jobs.redecode(store, "scripted", scripted)
+        upkeep.redecode(store, "scripted", scripted)
     assert "submission" in caught.value.__notes__[0]
     monkeypatch.setattr(ScriptedBackend, "decode", whole)
-    assert len(jobs.redecode(store, "scripted", scripted, run="a")) == 2
+    assert len(upkeep.redecode(store, "scripted", scripted, run="a")) == 2
     assert [r.shots for r in go(None, policy="replay")[0]] == [50, 50]
     assert jobs.costs(store)[0].usd == pytest.approx(scripted.bill_usd)
 
@@ -241,12 +241,12 @@ def test_redecode_keeps_what_the_provider_charged(store, go, fake_time, monkeypa
     scripted = device(fake_time, tells_usd=True)
     go(scripted)
     monkeypatch.setattr(ScriptedBackend, "decode", lambda _self, _reply, batch: [Failed("odd") for _ in batch])
-    assert len(jobs.redecode(store, "scripted", scripted)) == 2
+    assert len(upkeep.redecode(store, "scripted", scripted)) == 2
     assert jobs.costs(store)[0].usd == pytest.approx(scripted.bill_usd)
     with store.write() as connection:
         connection.execute(update(submissions).values(usd=0.01))
     monkeypatch.setattr(ScriptedBackend, "decode", whole)
-    assert len(jobs.redecode(store, "scripted", scripted)) == 2
+    assert len(upkeep.redecode(store, "scripted", scripted)) == 2
     assert jobs.costs(store)[0].usd == pytest.approx(0.02)
 
 
@@ -257,11 +257,11 @@ def test_redecode_changes_what_may_serve_again(store, go, fake_time, monkeypatch
     go(scripted, name="b", policy="reuse")
     assert scripted.n_jobs == 1
     monkeypatch.setattr(ScriptedBackend, "decode", lambda *given: [whole(*given)[0], Failed("odd")])
-    assert len(jobs.redecode(store, "scripted", scripted)) == 1
+    assert len(upkeep.redecode(store, "scripted", scripted)) == 1
     monkeypatch.setattr(ScriptedBackend, "decode", whole)
     assert [r.shots for r in go(scripted, name="c", policy="reuse")[0]] == [50, 50]
     assert scripted.n_jobs == 2
-    assert len(jobs.redecode(store, "scripted", scripted)) == 1
+    assert len(upkeep.redecode(store, "scripted", scripted)) == 1
     go(scripted, name="d", policy="reuse")
     assert scripted.n_jobs == 2
 
@@ -269,7 +269,7 @@ def test_redecode_changes_what_may_serve_again(store, go, fake_time, monkeypatch
 def test_redecode_may_be_of_one_device(store, go, fake_time, monkeypatch):
     go(device(fake_time))
     monkeypatch.setattr(ScriptedBackend, "decode", lambda *_: pytest.fail("it was decoded"))
-    assert jobs.redecode(store, "scripted", device(fake_time), device="another device") == []
+    assert upkeep.redecode(store, "scripted", device(fake_time), device="another device") == []
 
 
 def test_redecode_asks_nothing_but_decode(store, go, fake_time):
@@ -278,8 +278,8 @@ def test_redecode_asks_nothing_but_decode(store, go, fake_time):
     class Offline:
         decode = ScriptedBackend.decode
 
-    assert jobs.redecode(store, "scripted", Offline()) == []
-    assert jobs.redecode(store, "another", None) == []
+    assert upkeep.redecode(store, "scripted", Offline()) == []
+    assert upkeep.redecode(store, "another", None) == []
 
 
 def test_keys_may_be_shortened(store, go, fake_time):
@@ -302,17 +302,17 @@ def test_prune_removes_simulator_rows_only(store, go, fake_time, sampler):
     go(device(fake_time), name="a")
     go(sampler(), name="a", tag="u")
     go(sampler(), name="b")
-    assert jobs.prune(store, run="a") == 1
+    assert upkeep.prune(store, run="a") == 1
     assert [(j.run, j.tag) for j in jobs.list_jobs(store)] == [("a", "t"), ("a", "t"), ("b", "t")]
-    assert jobs.prune(store, run="a") == 0
+    assert upkeep.prune(store, run="a") == 0
 
 
 def test_prune_leaves_a_call_to_the_process_that_works_on_it(store, go, sampler, monkeypatch):
     go(sampler())
-    monkeypatch.setattr(jobs, "Patience", lambda: replace(PATIENCE, lock_s=0))
+    monkeypatch.setattr(upkeep, "Patience", lambda: replace(PATIENCE, lock_s=0))
     with store.lock("a", "t", 0), pytest.raises(StoreError, match="another process is working"):
-        jobs.prune(store, run="a")
-    assert jobs.prune(store, run="a") == 1
+        upkeep.prune(store, run="a")
+    assert upkeep.prune(store, run="a") == 1
 
 
 def test_prune_looks_again_when_it_has_the_lock(store, go, sampler):
@@ -326,7 +326,7 @@ def test_prune_looks_again_when_it_has_the_lock(store, go, sampler):
 
     entered, result = threading.Event(), []
     with store.lock("a", "t", 0):
-        thread = threading.Thread(target=lambda: entered.set() or result.append(jobs.prune(store, run="a")))
+        thread = threading.Thread(target=lambda: entered.set() or result.append(upkeep.prune(store, run="a")))
         thread.start()
         entered.wait(10)
         move()
@@ -337,16 +337,16 @@ def test_prune_looks_again_when_it_has_the_lock(store, go, sampler):
 
 def test_pruned_simulator_shots_come_back_the_same(store, go, sampler):
     before = go(sampler())
-    assert jobs.prune(store, run="a") == 1
+    assert upkeep.prune(store, run="a") == 1
     assert [r.counts for r in go(sampler())[0]] == [r.counts for r in before[0]]
 
 
 def test_prune_keeps_what_other_runs_use(store, go, sampler):
     go(sampler(), name="a")
     go(sampler(), name="b", policy="reuse")
-    assert jobs.prune(store, run="a") == 0
-    assert jobs.prune(store, run="b") == 1
-    assert jobs.prune(store, run="a") == 1
+    assert upkeep.prune(store, run="a") == 0
+    assert upkeep.prune(store, run="b") == 1
+    assert upkeep.prune(store, run="a") == 1
 
 
 def test_release_and_adopt_are_refused_where_they_would_lose_something(store, go, fake_time):
