@@ -102,6 +102,9 @@ class GanConfig(Section):
         0.0, ge=0, description="weight of 'G draws an image again from its bits', falling to zero over the run; 0: off"
     )
     binarise: Binarise = Field("threshold", description="how latent units become bits")
+    classification: float = Field(
+        0.0, ge=0, description="weight of 'the discriminator names the class of real images', which uses labels; 0: off"
+    )
     conditional: bool = Field(False, description="both networks are told the class of every image")
 
 

@@ -17,6 +17,10 @@ hold several bits of correlation: independent coins are worse off with the term 
 on 16 qubits ended a whole run at 25, behind the default's 17 (docs/experiment.md). Its weight falls linearly to zero
 over the run.
 
+Why the discriminator may learn to tell the classes of real images (`classification`): its features then hold what
+makes a digit that digit, which the generator, which is told no class, has to answer. In 90 CPU-seconds the FID was 29,
+against 34 without. It uses the labels of the training data, so it is off by default.
+
 Why a gradient penalty on real images (R1): it was measured to help on every prior tried.
 
 Why precision "auto": bfloat16 is faster only where the processor multiplies in it, and slower everywhere else.
@@ -63,6 +67,7 @@ class Game:
                 feeds_logit=settings.feeds_logit,
                 batchnorm=settings.batchnorm,
                 n_classes=n_classes,
+                classifies=settings.classification > 0,
             )
         for network in (self.generator, self.discriminator):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -76,10 +81,13 @@ class Game:
     def step(self, real: Tensor, bits: Tensor, labels: Tensor | None = None) -> dict[str, float]:
         """One update of both networks on real images (n, 1, 28, 28) in [-1, 1] and bits (n, n_bits) from the prior.
 
-        `labels`: of the real images, needed if `conditional`; the generated ones are to show the same classes. With
-        `reconstruction`, the first half of the bits gives way to those read from the first half of the images.
+        `labels`: of the real images, needed for `classification` and if `conditional`; then the generated ones are to
+        show the same classes. With `reconstruction`, the first half of the bits gives way to those read from the first
+        half of the images.
         """
         settings = self.settings
+        if labels is None and (settings.conditional or settings.classification):
+            raise ConfigError("gan.conditional and gan.classification need the class of every image: give labels")
         for optimiser in self.optimisers.values():
             optimiser.param_groups[0]["lr"] = self.learning_rate
         real = real.contiguous(memory_format=torch.channels_last)
@@ -107,6 +115,11 @@ class Game:
         if target is not None:
             losses["association"] = functional.mse_loss(read, target)
             loss = loss + settings.association * losses["association"]
+        if self.discriminator.classify is not None and labels is not None:
+            with self._autocast():
+                classes = self.discriminator.classify(features)
+            losses["classification"] = functional.cross_entropy(classes.float(), labels)
+            loss = loss + settings.classification * losses["classification"]
         if settings.r1_gamma and self.steps % settings.r1_every == 0:
             losses["r1"] = squared_gradient(self.discriminator, real, labels)
             loss = loss + settings.r1_gamma / 2 * settings.r1_every * losses["r1"]
@@ -222,8 +235,7 @@ class Game:
             drawn = None if rng is None else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
             parts.append(torch.zeros(shape) if drawn is None else drawn)
         if self.settings.conditional:
-            if labels is None:
-                raise ConfigError("gan.conditional is true: give the class of every image")
+            assert labels is not None
             parts.append(functional.one_hot(labels, N_CLASSES).float())
         return torch.cat(parts, 1)
 

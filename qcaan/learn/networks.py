@@ -2,6 +2,10 @@
 
 Why no batch normalisation in the discriminator's trunk: it was measured to hurt on every prior tried.
 
+Why both networks have 28 x 28 images as 14 x 14 of four channels, the pixels of each 2 x 2 block (`PixelShuffle`), and
+a 3 x 3 convolution there: against strided 4 x 4 convolutions of the single channel, the game learned in 90 CPU-seconds
+what it had not in 100 (FID 34 against 58), and a step costs no more (docs/experiment.md).
+
 Why a class enters the discriminator as a projection, one weight vector a class (Miyato and Koyama, ICLR 2018,
 arXiv:1802.05637): the units that read the trunk stay blind to it, so the prior's target is the same with classes and
 without.
@@ -10,6 +14,8 @@ without.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from qcaan.learn.data import N_CLASSES
 
 
 class Generator(nn.Module):
@@ -28,7 +34,8 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(wide, thin, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(thin),
             nn.ReLU(),
-            nn.ConvTranspose2d(thin, 1, 4, stride=2, padding=1),
+            nn.Conv2d(thin, 4, 3, padding=1),
+            nn.PixelShuffle(2),
             nn.Tanh(),
         )
 
@@ -41,7 +48,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (n, 1, 28, 28) in [-1, 1] -> logits (n,), positive for "real", and latents (n, n_latent) in (-1, 1).
 
-    With `n_classes`, the logit is for "a real image of its class": labels, int64 (n,), are then needed.
+    With `n_classes`, the logit is for "a real image of its class": labels, int64 (n,), are then needed. With
+    `classifies`, `classify` reads the class from the trunk's features: logits (n, 10).
     """
 
     def __init__(
@@ -52,11 +60,13 @@ class Discriminator(nn.Module):
         feeds_logit: bool = False,
         batchnorm: bool = True,
         n_classes: int = 0,
+        classifies: bool = False,
     ) -> None:
         super().__init__()
         thin, wide = channels, 2 * channels
         self.trunk = nn.Sequential(
-            nn.Conv2d(1, thin, 4, stride=2, padding=1),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4, thin, 3, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(thin, wide, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
@@ -69,6 +79,7 @@ class Discriminator(nn.Module):
         self.feeds_logit = feeds_logit
         self.judge = nn.Linear(wide * 16 + (n_latent if feeds_logit else 0), 1)
         self.judge_class = nn.Linear(wide * 16, n_classes, bias=False) if n_classes else None
+        self.classify = nn.Linear(wide * 16, N_CLASSES) if classifies else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None, *, remember: bool = True) -> tuple[Tensor, Tensor]:
         """Logits and latents; `remember=False` keeps these images out of the running statistics of the latents."""

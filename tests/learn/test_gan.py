@@ -44,6 +44,7 @@ def make(**changes) -> Game:
         {"reconstruction": 5.0, "n_noise": 2, "binarise": "bernoulli"},
         {"reconstruction": 5.0, "batchnorm": False, "feeds_logit": True, "precision": "bf16"},
         {"conditional": True, "n_noise": 2, "reconstruction": 5.0, "r1_every": 1},
+        {"classification": 0.5, "feeds_logit": True},
     ],
 )
 def test_resume_is_bit_exact(changes) -> None:
@@ -225,9 +226,25 @@ def test_a_class_can_be_asked_for_and_changes_the_image_and_the_judgement() -> N
     assert torch.equal(latents, same_latents)
 
 
+def test_the_discriminator_learns_the_classes_of_real_images_alone() -> None:
+    """Bright and dark images are told apart by the weighed loss, and the generator is asked for no class."""
+    game = make(classification=1.0, learning_rate=5e-3)
+    labels = torch.arange(16) % 2
+    losses = []
+    for step in range(20):
+        real, bits = batch(step, 16)
+        losses.append(game.step(0.2 * real + labels[:, None, None, None] - 0.5, bits, labels)["classification"])
+    assert losses[0] == pytest.approx(np.log(10), abs=0.3)
+    assert losses[-1] < 0.6 * losses[0]
+    assert game.generate(np.zeros((1, N_BITS), np.uint8)).shape == (1, 28, 28)
+    with pytest.raises(ConfigError, match="need the class of every image: give labels"):
+        game.step(*batch(0))
+    assert "classification" not in make().step(*batch(0), torch.arange(8))
+
+
 def test_labels_are_only_for_conditional_games_and_needed_there() -> None:
     told, plain = make(conditional=True), make()
-    with pytest.raises(ConfigError, match="conditional is true: give the class of every image"):
+    with pytest.raises(ConfigError, match="need the class of every image: give labels"):
         told.step(*batch(0))
     with pytest.raises(ConfigError, match="conditional is true: give the class of every image"):
         told.generate(np.zeros((2, N_BITS), np.uint8))
@@ -286,7 +303,7 @@ def test_reconstruction_leaves_the_trunk_to_the_game() -> None:
         z = torch.cat([read.to(torch.int64), bits[8:]])  # the same for both
         losses = game.step(real, z)
         assert ("reconstruction" in losses) is bool(weight)
-        trunks.append(game.state()[0]["discriminator.trunk.0.weight"])
+        trunks.append(game.state()[0]["discriminator.trunk.1.weight"])
     assert torch.equal(*trunks)
 
 
