@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from qcaan import cli
-
 # Tests run side by side; more threads than cores make each step ten times slower.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -60,6 +58,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
     In an empty folder that is also the user's home, without settings of the machine's user.
     """
+    from qcaan import cli  # imports numpy, which reads the number of threads then
+
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("AWS_", "QCAAN_"))]:
         monkeypatch.delenv(name)
