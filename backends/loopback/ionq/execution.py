@@ -53,7 +53,7 @@ def _probabilities(body: Body, program: Program, place: int, machine: Machine, p
     else:
         key = sorted((body.metadata or {}).items())
         identity = (key, place) if body.noise_seed is None else (body.noise_seed, place)
-        likely = readout.histogram(body.shots, physics.seed_of(identity, program.rows, body.shots, place))
+        likely = readout.histogram(body.shots, physics.seed_of(identity, program.rows, body.shots))
     return {str(int(bits[::-1], 2)): probability for bits, probability in likely.items()}
 
 
