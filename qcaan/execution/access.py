@@ -47,8 +47,9 @@ class Access:
         """
         assert self._refresh is not None
         self.renewals += 1
+        before = self.backend.target
         renewed = self._refresh()
-        before, after = self.backend.target, renewed.target
+        after = renewed.target
         if (before.name, before.device) != (after.name, after.device):
             raise CredentialsError(f"the renewed credentials lead to {after.device}, not {before.device}")
         if before.account != after.account:
