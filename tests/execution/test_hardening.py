@@ -281,7 +281,7 @@ class TestTwoProcesses:
         inside, most = [], []
 
         def work():
-            with store.lock("a", "t", 20):
+            with store.lock("a", "t", 60):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()

@@ -28,7 +28,7 @@ def victims():
 
     yield order
     process.stdin.close()
-    assert process.wait(10) == 0
+    assert process.wait(120) == 0
     process.stdout.close()
 
 

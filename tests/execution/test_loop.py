@@ -127,7 +127,7 @@ class TestInPlace:
 class TestInTheAir:
     def test_calls_are_made_together_and_the_rest_on_one_thread(self, told):
         loop = Loop(Clock(), workers=3)
-        together = threading.Barrier(3, timeout=20)
+        together = threading.Barrier(3, timeout=120)
 
         async def steps():
             await loop.call(together.wait, lambda: told.append(threading.current_thread()))
@@ -171,7 +171,7 @@ class TestInTheAir:
         assert loop.do(steps()) == "caught"
 
     def test_an_error_lands_what_is_in_the_air(self, told):
-        loop = Loop(Clock(), workers=3, landing_s=20)
+        loop = Loop(Clock(), workers=3, landing_s=120)
         in_air = threading.Event()
 
         def slow():
@@ -199,7 +199,7 @@ class TestInTheAir:
 
         def hanging():
             in_air.set()
-            release.wait(20)
+            release.wait(120)
 
         async def flying():
             try:
@@ -220,7 +220,7 @@ class TestInTheAir:
         release.set()
 
     def test_trouble_while_landing_is_told(self):
-        loop = Loop(Clock(), workers=2, landing_s=20)
+        loop = Loop(Clock(), workers=2, landing_s=120)
 
         def stopping():
             loop.stop()
@@ -237,7 +237,7 @@ class TestInTheAir:
 class TestSignals:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_ctrl_c_takes_effect_after_the_landing(self, told, workers):
-        loop = Loop(Clock(), workers=workers, landing_s=20)
+        loop = Loop(Clock(), workers=workers, landing_s=120)
 
         def work():
             signal.raise_signal(signal.SIGINT)

@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,7 @@ def test_locked_by_another_process_for_too_long(tmp_path):
 
 def test_a_short_lock_is_waited_for(tmp_path):
     path = tmp_path / "store.sqlite"
-    with Store.open(path, busy_s=20) as store:
+    with Store.open(path, busy_s=60) as store:
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
         timer = threading.Timer(0.3, lambda: other.execute("COMMIT"))
@@ -168,18 +167,19 @@ def test_one_call_is_driven_by_one_at_a_time(store):
         with store.lock("a", "t", 1):
             order.append("held")
             started.set()
-            time.sleep(0.3)
+            seen.wait(60)
             order.append("left")
 
-    started = threading.Event()
+    started, seen = threading.Event(), threading.Event()
     thread = threading.Thread(target=hold)
     thread.start()
-    started.wait()
+    assert started.wait(60)
     with pytest.raises(StoreError, match="another process is working on 't' of run 'a'"), store.lock("a", "t", 0):
         pass
     with store.lock("a", "other", 0):
         pass
-    with store.lock("a", "t", 20):
+    seen.set()
+    with store.lock("a", "t", 60):
         order.append("mine")
     thread.join()
     assert order == ["held", "left", "mine"]

@@ -28,7 +28,7 @@ QUICK = Patience(
     submits_per_s=1e9,
     requests_per_s=1e9,
     workers=N,
-    landing_s=20,
+    landing_s=120,
 )
 DEDUPES = pytest.mark.parametrize("dedupe", ["key", "search", "none"])
 
@@ -60,7 +60,7 @@ class Meeting:
     def __init__(self, device, verb, n=N, then=lambda number: None):
         self._whole, self._then = getattr(device, verb), then
         self._barrier, self._numbers, self._lock = (
-            threading.Barrier(n, timeout=20),
+            threading.Barrier(n, timeout=120),
             iter(range(10**6)),
             threading.Lock(),
         )
@@ -239,7 +239,7 @@ class TestEnds:
             if k == 0:
                 os.kill(os.getpid(), signal.SIGINT)
             if k == 1:
-                release.wait(20)
+                release.wait(120)
 
         Meeting(device, "submit", then=then)
         with pytest.raises(KeyboardInterrupt):

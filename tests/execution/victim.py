@@ -53,6 +53,7 @@ def client(order):
             first_backoff_s=0.001,
             submits_per_s=1e9,
             requests_per_s=1e9,
+            lock_s=120,
             workers=order["workers"],
         )
         runner = Runner(device, store=store, run=order["run"], seed=1, budget=budget, patience=patience)
