@@ -205,6 +205,17 @@ def test_more_bits_than_can_be_enumerated_leave_out_the_divergence(make_runner):
     assert prior.sample(7, tag="b").shape == (7, 18)
 
 
+@pytest.mark.parametrize("n_qubits", [12, 16])
+def test_up_to_16_qubits_are_trained_and_enumerated(make_runner, n_qubits):
+    prior = machine(make_runner(), n_qubits=n_qubits, n_layers=3, topology="line", updates=6)
+    target = correlated(500, n_qubits)
+    before = prior.refit(target, tag="a")
+    assert prior.losses[-1] < prior.losses[0]
+    assert prior.distribution().shape == (2**n_qubits,)
+    assert prior.refit(target, tag="b")["prior/kl"] < before["prior/kl"]
+    assert prior.sample(5, tag="c").shape == (5, n_qubits)
+
+
 def test_it_reaches_a_target_of_two_entangled_outcomes(make_runner):
     prior = machine(make_runner(), n_qubits=2, updates=120)
     target = to_bits(np.array([0b01, 0b10]), 2)
