@@ -25,7 +25,15 @@ from backends.adapters.qiskit_errors import translated
 from backends.adapters.qiskit_facts import facts_of
 from backends.options import check_options
 from qcaan.circuits.native import NativeCircuit
-from qcaan.errors import ConfigError, IntegrityError, JobFailedError, LateError, MissingSDK, RejectedError
+from qcaan.errors import (
+    ConfigError,
+    IntegrityError,
+    JobFailedError,
+    LateError,
+    MissingSDK,
+    RejectedError,
+    UnknownJobError,
+)
 from qcaan.execution.backend import Backend, Counts, Failed, JobState, JobStatus, Price, Simulator, Target
 
 Kind = Literal["simulator", "emulator", "qpu"]
@@ -230,10 +238,9 @@ class QiskitDevice(Backend):
         """Where the job stands; a provider's error that says that the job failed is its state."""
         try:
             with translated():
-                status = self._job(job_id).status()
+                name = _status(self._job(job_id))
         except JobFailedError as error:
             return JobState(JobStatus.FAILED, str(error))
-        name = str(getattr(status, "name", status)).upper()
         known = {"DONE": JobStatus.DONE, "ERROR": JobStatus.FAILED, "CANCELLED": JobStatus.CANCELLED}
         if name in known:
             return JobState(known[name], "" if name == "DONE" else f"the provider says {name.lower()}")
@@ -243,13 +250,17 @@ class QiskitDevice(Backend):
         """The result as Qiskit's own JSON."""
         with translated():
             job = self._job(job_id)
-            if str(getattr(job.status(), "name", job.status())).upper() != "DONE":
+            if _status(job) != "DONE":
                 raise LateError(f"job {job_id} is not done")
-            result = job.result()
+        try:
+            with translated():
+                result = job.result()
+        except UnknownJobError as error:
+            raise LateError(f"job {job_id} is done, its result is not there yet: {error}") from error
         return json.dumps(result.to_dict(), default=str).encode()
 
     def decode(self, reply: bytes, batch: Sequence[NativeCircuit]) -> list[Counts | Failed]:
-        """Counts, or the nearest ones where the provider gives probabilities, as IonQ does."""
+        """Counts; where a provider has rounded its probabilities to others than were asked for, the nearest ones."""
         from qiskit.exceptions import QiskitError
         from qiskit.result import Result
 
@@ -262,7 +273,7 @@ class QiskitDevice(Backend):
         """Ask for it; a job that has ended stays as it is."""
         with translated():
             job = self._job(job_id)
-            if str(getattr(job.status(), "name", "")).upper() not in ("DONE", "ERROR", "CANCELLED"):
+            if _status(job) not in ("DONE", "ERROR", "CANCELLED"):
                 job.cancel()
 
 
@@ -283,6 +294,11 @@ def is_sampler(device: Any) -> bool:  # noqa: ANN401
     return isinstance(device, BaseSamplerV2)
 
 
+def _status(job: Any) -> str:  # noqa: ANN401 - a job whose status is an enumeration's member or a text
+    status = job.status()
+    return str(getattr(status, "name", status)).upper()
+
+
 def _run(device: Any, circuits: list[Any], shots: int, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Job
     return device.run(circuits if len(circuits) > 1 else circuits[0], shots=shots, **options)
 
@@ -295,12 +311,12 @@ def _read(result: Any, batch: Sequence[NativeCircuit]) -> list[Counts]:  # noqa:
         raise IntegrityError(f"the reply has {len(result.results)} results for {len(batch)} circuits")
     counts = []
     for place, circuit in enumerate(batch):
-        data, n = result.data(place), circuit.n_qubits
-        if probabilities := data.get("probabilities"):
+        n, shots = circuit.n_qubits, result.results[place].shots
+        found = {bits.replace(" ", ""): int(k) for bits, k in result.get_counts(place).items()}
+        probabilities = result.data(place).get("probabilities")
+        if probabilities and sum(found.values()) != shots:
             outcomes = [int(bits, 2) for bits in probabilities]
-            shots = result.results[place].shots
             counts.append(Counts.from_probabilities(n, outcomes, list(probabilities.values()), shots))
         else:
-            found = result.get_counts(place)
-            counts.append(Counts.from_dict(n, {bits.replace(" ", ""): int(k) for bits, k in found.items()}))
+            counts.append(Counts.from_dict(n, found))
     return counts

@@ -15,6 +15,7 @@ from qcaan.errors import (
     RejectedError,
     ThrottledError,
     TransientError,
+    UnavailableError,
     UnknownJobError,
 )
 
@@ -47,6 +48,8 @@ def _as_ours(error: Exception) -> BackendError:
         kind = ThrottledError
     elif status >= 500:
         kind = TransientError
+    elif status in (402, 424):
+        kind = UnavailableError
     elif status in (401, 403) or "Credential" in type(error).__name__:
         kind = CredentialsError
     elif status == 404:
