@@ -1,17 +1,24 @@
-"""For all tests: one thread each, a browser, the command line, pages that run; in CI a skipped test is a failure."""
+"""For all tests: one thread each, a browser, a database server, the command line, pages that run; in CI a skipped test is a failure."""
 
 import contextlib
+import getpass
 import io
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 # Tests run side by side; more threads than cores make each step ten times slower.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -114,3 +121,65 @@ def play(blocks: Blocks) -> Play:
         return names
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own on loopback, started with a fresh cluster."""
+    initdb = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server is installed")
+    server = Path(initdb).resolve().with_name("postgres")
+    # The server refuses to run as root.
+    account = {"user": "nobody", "group": "nogroup"} if getpass.getuser() == "root" else {}
+    home = Path(tempfile.mkdtemp(prefix="qcaan-pg-"))
+    if account:
+        shutil.chown(home, **account)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    make = [initdb, "-D", str(home / "data"), "-A", "trust", "-U", "qcaan", "-E", "UTF8", "--no-sync"]
+    subprocess.run(make, check=True, capture_output=True, env=environment, cwd=home, **account)
+    options = ["-c", "fsync=off", "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1", "-p", str(port)]
+    log = (home / "log").open("w")
+    process = subprocess.Popen(
+        [server, "-D", str(home / "data"), *options], stdout=log, stderr=log, env=environment, cwd=home, **account
+    )
+    url = f"postgresql+psycopg://qcaan@127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/postgres", process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+        shutil.rmtree(home)
+
+
+def _wait_for(url: str, process: subprocess.Popen) -> None:
+    engine = create_engine(url)
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError:
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.1)
+        else:
+            engine.dispose()
+            return
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """A new, empty database."""
+    name = f"qcaan_{os.getpid()}_{random.randrange(10**9)}"
+    engine = create_engine(f"{postgres}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield f"{postgres}/{name}"
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()

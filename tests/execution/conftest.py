@@ -1,11 +1,4 @@
-import getpass
-import os
 import random
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.simulate import Engine
@@ -115,68 +106,6 @@ class Sampler(Simulator):
 @pytest.fixture
 def sampler() -> Callable[..., Sampler]:
     return Sampler
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own on loopback, started with a fresh cluster."""
-    initdb = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server is installed")
-    server = Path(initdb).resolve().with_name("postgres")
-    # The server refuses to run as root.
-    account = {"user": "nobody", "group": "nogroup"} if getpass.getuser() == "root" else {}
-    home = Path(tempfile.mkdtemp(prefix="qcaan-pg-"))
-    if account:
-        shutil.chown(home, **account)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    make = [initdb, "-D", str(home / "data"), "-A", "trust", "-U", "qcaan", "-E", "UTF8", "--no-sync"]
-    subprocess.run(make, check=True, capture_output=True, env=environment, cwd=home, **account)
-    options = ["-c", "fsync=off", "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1", "-p", str(port)]
-    log = (home / "log").open("w")
-    process = subprocess.Popen(
-        [server, "-D", str(home / "data"), *options], stdout=log, stderr=log, env=environment, cwd=home, **account
-    )
-    url = f"postgresql+psycopg://qcaan@127.0.0.1:{port}"
-    try:
-        _wait_for(f"{url}/postgres", process)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
-        shutil.rmtree(home)
-
-
-def _wait_for(url: str, process: subprocess.Popen) -> None:
-    engine = create_engine(url)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            engine.connect().close()
-        except OperationalError:
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.1)
-        else:
-            engine.dispose()
-            return
-
-
-@pytest.fixture
-def postgres_url(postgres: str) -> Iterator[str]:
-    """A new, empty database."""
-    name = f"qcaan_{os.getpid()}_{random.randrange(10**9)}"
-    engine = create_engine(f"{postgres}/postgres", isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield f"{postgres}/{name}"
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
