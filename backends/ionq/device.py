@@ -120,14 +120,12 @@ class IonqDevice(Backend):
         told = parsed(self._client.fact("/whoami", "look up the account at IonQ"), "the account", "key_id")
         account = f"ionq {told.get('project_id') or told['key_id']}"
         if self._noise_model is not None:
-            return simulator_target(self._noise_model, account=account)
-        text = self._client.fact(f"/backends/{self._backend}", f"look up {self._backend}", missing=ConfigError)
-        facts = parsed(text, f"the backend {self._backend}", "backend", "status", "qubits", "supported_native_gates")
-        characterization = None
-        if found := facts.get("characterization_id"):
-            path = f"/backends/{self._backend}/characterizations/{found}"
-            text = self._client.fact(path, f"look up the characterization of {self._backend}")
-            characterization = parsed(text, "the characterization", "id", "date")
+            try:
+                characterization = self._characterized(f"qpu.{self._noise_model}")[1]
+            except ConfigError:  # a computer that is gone, whose noise is kept
+                characterization = None
+            return simulator_target(self._noise_model, characterization, account=account)
+        facts, characterization = self._characterized(self._backend)
         low, high = MIN_SHOTS[self.mitigation], MAX_SHOTS
         usd = max(self._estimate_usd(facts, shots) / shots for shots in (low, high))
         return qpu_target(facts, characterization, usd_per_shot=usd, mitigation=self.mitigation, account=account)
@@ -224,6 +222,20 @@ class IonqDevice(Backend):
     @cached_property
     def _search(self) -> JobSearch:
         return JobSearch(self._client, self._backend)
+
+    def _characterized(self, backend: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """What IonQ says of a computer, and its latest characterization.
+
+        Raises:
+            ConfigError: IonQ does not know it.
+        """
+        text = self._client.fact(f"/backends/{backend}", f"backend 'ionq': look up {backend}", missing=ConfigError)
+        facts = parsed(text, f"the backend {backend}", "backend", "status", "qubits", "supported_native_gates")
+        if not (found := facts.get("characterization_id")):
+            return facts, None
+        path = f"/backends/{backend}/characterizations/{found}"
+        text = self._client.fact(path, f"look up the characterization of {backend}")
+        return facts, parsed(text, "the characterization", "id", "date")
 
     def _read(self, text: str, job_id: str) -> dict[str, Any]:
         told = parsed(text, f"job {job_id}", "id", "status", "backend")

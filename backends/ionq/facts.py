@@ -15,6 +15,8 @@ from typing import Any
 
 from backends.ionq.encode import Mitigation
 from qcaan.circuits.native import NATIVE_NAMES
+from qcaan.circuits.report import ARIA_FIGURES as ARIA
+from qcaan.circuits.report import FORTE_FIGURES as FORTE
 from qcaan.circuits.report import DeviceFigures
 from qcaan.errors import ConfigError, IntegrityError
 from qcaan.execution.backend import Price, Target
@@ -23,8 +25,14 @@ MAX_GATE_SHOTS = 1_000_000
 MAX_SHOTS = 5_000
 MAX_CIRCUITS = 100
 MIN_SHOTS: Mapping[Mitigation, int] = {"none": 100, "debias": 500}
-NOISE_MODELS = ("aria-1", "aria-2", "forte-1", "forte-enterprise-1", "harmony", "harmony-1", "harmony-2")
-_SIMULATED_QUBITS: Mapping[str, int] = {"harmony": 11, "aria": 25, "forte": 36}
+NOISE_MODELS = (
+    "aria-1",
+    "aria-2",
+    "forte-1",
+    "forte-enterprise-1",
+)
+_SIMULATED: Mapping[str, tuple[int, str, DeviceFigures]] = {"aria": (25, "ms", ARIA), "forte": (36, "zz", FORTE)}
+"""Qubits, entangler and typical figures of a noise model's family."""
 _Facts = Mapping[str, Any]
 
 
@@ -79,24 +87,26 @@ def qpu_target(
         raise IntegrityError(f"the facts of {name} cannot be read, IonQ's API may have changed: {error!r}") from error
 
 
-def simulator_target(noise_model: str, *, account: str = "") -> Target:
+def simulator_target(noise_model: str, characterization: _Facts | None, *, account: str = "") -> Target:
     """The target of the cloud simulator with the noise of a computer. It is free of charge.
 
     Args:
         noise_model: IonQ's name of the noise, one of `NOISE_MODELS`.
+        characterization: that of the computer; None for typical figures.
         account: names the account whose rate limit the calls share.
     """
-    family = noise_model.partition("-")[0]
+    n_qubits, entangler, typical = _SIMULATED[noise_model.partition("-")[0]]
     return Target(
         name="ionq",
         device="simulator",
-        kind="simulator",
-        n_qubits=_SIMULATED_QUBITS[family],
-        native_gates=("gpi", "gpi2", "zz" if family == "forte" else "ms"),
+        kind="emulator",
+        n_qubits=n_qubits,
+        native_gates=("gpi", "gpi2", entangler),
         max_shots=MAX_SHOTS,
         max_circuits=MAX_CIRCUITS,
         returns="probabilities",
         dedupe="search",
+        figures=_figures(characterization, f"simulator with the noise of {noise_model}") or typical,
         calibration=noise_model,
         account=account,
     )

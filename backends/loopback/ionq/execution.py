@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from backends.loopback.ionq.body import Body, Program
 from backends.loopback.jobs import Outcome, Spoiled
-from backends.loopback.physics import Machine, Physics, Readout, Row, read_out
+from backends.loopback.physics import Machine, Physics, Readout, read_out
+from qcaan.circuits.noise import MAX_QUBITS
 from qcaan.errors import QcaanError
 
 
@@ -46,17 +47,24 @@ def execute(body: Body, names: Sequence[str], physics: Physics, spoiled: Spoiled
 
 def _probabilities(body: Body, program: Program, place: int, machine: Machine, physics: Physics) -> dict[str, float]:
     """By integer, bit k of which is qubit k."""
-    readout = _readout(program.rows, program.n_qubits, program.flips, machine)
+    readout = _readout(program, machine)
     if body.noise == "ideal":  # exact, whatever the shots are
-        width = program.n_qubits
+        width = len(readout.qubits)
         likely = {f"{k:0{width}b}": p for k, p in enumerate(readout.probabilities.tolist()) if p > 1e-12}
     else:
         key = sorted((body.metadata or {}).items())
         identity = (key, place) if body.noise_seed is None else (body.noise_seed, place)
         likely = readout.histogram(body.shots, physics.seed_of(identity, program.rows, body.shots))
-    return {str(int(bits[::-1], 2)): probability for bits, probability in likely.items()}
+    return {
+        str(sum(int(bit) << qubit for bit, qubit in zip(bits, readout.qubits, strict=True))): probability
+        for bits, probability in likely.items()
+    }
 
 
 @lru_cache(maxsize=256)
-def _readout(rows: tuple[Row, ...], n_qubits: int, flips: tuple[int, ...], machine: Machine) -> Readout:
-    return read_out(rows, range(n_qubits), flips, machine)
+def _readout(program: Program, machine: Machine) -> Readout:
+    """What is read of a circuit; of a register that this machine cannot hold, the qubits that a gate touches alone."""
+    measured: Sequence[int] = range(program.n_qubits)
+    if program.n_qubits > MAX_QUBITS:
+        measured = sorted({*program.flips, *(q for _, qubits, _ in program.rows for q in qubits)})
+    return read_out(program.rows, measured, program.flips, machine)
