@@ -168,6 +168,11 @@ class ScriptedBackend(Backend):
         """How many jobs each key has."""
         return Counter(key for (key,) in self._state.execute("SELECT key FROM jobs"))
 
+    def job_of(self, key: str) -> str | None:
+        """The job with this key, as a person finds it in the provider's list."""
+        row = self._state.execute("SELECT max(number) FROM jobs WHERE key = ?", (key,)).fetchone()
+        return None if row[0] is None else str(row[0])
+
     def called(self, verb: Verb) -> int:
         """How often a verb was called."""
         row = self._state.execute("SELECT times FROM called WHERE verb = ?", (verb,)).fetchone()

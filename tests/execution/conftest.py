@@ -1,5 +1,5 @@
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from hypothesis import settings
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.simulate import Engine
-from qcaan.execution.backend import Counts, Simulator, Target
+from qcaan.execution import Budget, Request, Result, Runner, ScriptedBackend, jobs
+from qcaan.execution.backend import Backend, Counts, Simulator, Target
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.store import Store
 
@@ -126,3 +127,42 @@ def memory() -> Iterator[Store]:
 def disk(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path / "store.sqlite") as opened:
         yield opened
+
+
+@pytest.fixture
+def scripted(fake_time: FakeTime) -> Callable[..., ScriptedBackend]:
+    """Makes a device on the fake clock that does what the faults say."""
+    return lambda *faults, **options: ScriptedBackend(clock=fake_time, faults=faults, **{"kind": "emulator"} | options)
+
+
+@pytest.fixture
+def go(memory: Store, fake_time: FakeTime, patience: Patience) -> Callable[..., list[list[Result]]]:
+    """Runs three circuits, a submission each, under run "a" and tag "t"; `go.states()` is where they are then."""
+    memory.clock = fake_time
+    three = [Request(Circuit(2).ry(theta[0], 0).cx(0, 1), 50, [[0.3], [0.7], [1.1]])]
+
+    def run(
+        device: Backend, tag: str = "t", wanted: Sequence[Request] = three, **options: object
+    ) -> list[list[Result]]:
+        defaults = {"store": memory, "run": "a", "seed": 1, "budget": Budget(1000), "patience": patience}
+        return Runner(device, **defaults | {"clock": fake_time.clock()} | options).run(wanted, tag=tag)
+
+    run.states = lambda: [s.state for s in memory.call("a", "t").submissions]
+    run.patience = patience
+    return run
+
+
+@pytest.fixture(scope="session")
+def person_decides() -> Callable[[Store, ScriptedBackend], None]:
+    """What a person does who is asked: look at the provider's list of jobs, give up what was cancelled."""
+
+    def decide(store: Store, device: ScriptedBackend) -> None:
+        for job in jobs.list_jobs(store):
+            if job.state == "cancelled":
+                jobs.release(store, job.key)
+            elif job.state == "sending" and (number := device.job_of(job.key)):
+                jobs.adopt(store, job.key, number)
+            elif job.state == "sending":
+                jobs.release(store, job.key)
+
+    return decide

@@ -4,7 +4,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.errors import DetachedError, JobFailedError
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, upkeep
+from qcaan.execution import Budget, Fault, Request, Runner, Store, jobs, upkeep
 from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.policy import Patience
 
@@ -22,11 +22,6 @@ def go(memory, fake_time):
         return Runner(device, **defaults | options).run(WANTED, tag="t")
 
     return run
-
-
-@pytest.fixture
-def scripted(fake_time):
-    return lambda *faults, **options: ScriptedBackend(kind="emulator", clock=fake_time, faults=faults, **options)
 
 
 def spent(store):
@@ -68,27 +63,21 @@ def test_jobs_that_are_cancelled_while_they_are_queued(go, scripted, memory, tel
 
 
 @pytest.mark.parametrize("tells_usd", [True, False])
-def test_jobs_whose_cancelling_takes_a_while(go, scripted, memory, fake_time, tells_usd, monkeypatch):
-    monkeypatch.setattr(jobs, "Clock", fake_time.clock)
-    device = scripted(queue_s=10_000, cancel_s=50, tells_usd=tells_usd)
+@pytest.mark.parametrize(("cancel_s", "outcome"), [(50, "cancelled"), (5_000, "asked")])
+def test_jobs_whose_cancelling_takes_a_while(go, scripted, memory, fake_time, tells_usd, cancel_s, outcome):
+    """If it outlasts our patience, they stay open: nobody knows any more whether they had begun to run, so that a
+    device that does not tell leaves the high estimate."""
+    device = scripted(queue_s=10_000, cancel_s=cancel_s, tells_usd=tells_usd)
     with pytest.raises(DetachedError):
         go(device)
-    assert [job.state for job in jobs.cancel(memory, device, run="a")] == ["cancelled"] * 2
-    assert spent(memory) == device.bill_usd == 0
-
-
-@pytest.mark.parametrize("tells_usd", [True, False])
-def test_jobs_whose_cancelling_outlasts_our_patience(go, scripted, memory, fake_time, tells_usd, monkeypatch):
-    """They stay open; nobody knows any more whether they had begun, so a silent device leaves the high estimate."""
-    monkeypatch.setattr(jobs, "Clock", fake_time.clock)
-    device = scripted(queue_s=10_000, cancel_s=5_000, tells_usd=tells_usd)
-    with pytest.raises(DetachedError):
-        go(device)
-    assert [job.state for job in jobs.cancel(memory, device, run="a")] == ["sent"] * 2
+    told = []
+    ended = jobs.cancel(memory, device, run="a", clock=fake_time.clock(), report=told.append)
+    assert [job.outcome for job in ended] == [outcome] * 2
+    assert told[0] == "job 1 is asked to end, running for 0 of at most 120 s"
     fake_time.now += 5_000
     jobs.attach(memory, device, patience=PATIENCE, clock=fake_time.clock())
     assert device.bill_usd == 0
-    assert spent(memory) == pytest.approx(0 if tells_usd else 2 * PRICE)
+    assert spent(memory) == pytest.approx(0 if tells_usd or outcome == "cancelled" else 2 * PRICE)
 
 
 def test_jobs_that_are_cancelled_while_they_run(go, scripted, memory):

@@ -63,38 +63,6 @@ def rig(memory, fake_time, patience):
 
 
 @ANY_ORDER
-@pytest.mark.parametrize("dedupe", DEDUPES)
-def test_no_fault(rig, dedupe):
-    calm = rig(dedupe=dedupe, queue_s=30, run_s=10)
-    calm.check(calm.go(), n_jobs=3)
-
-
-@ANY_ORDER
-@pytest.mark.parametrize("dedupe", DEDUPES)
-def test_throttling_storm(rig, dedupe):
-    storm = rig(*(Fault("submit", at, "throttled") for at in range(1, 8)), dedupe=dedupe)
-    storm.check(storm.go(), n_jobs=3)
-
-
-@ANY_ORDER
-@pytest.mark.parametrize("what", ["error", "reset", "lost"])
-@pytest.mark.parametrize("dedupe", ["key", "search"])
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_reply_to_submit_is_lost_or_never_was(rig, dedupe, what, at):
-    shaky = rig(Fault("submit", at, what), dedupe=dedupe, find_lag_s=3)
-    shaky.check(shaky.go(), n_jobs=3)
-
-
-@ANY_ORDER
-@pytest.mark.parametrize("verb", ["poll", "fetch", "find"])
-@pytest.mark.parametrize("what", ["throttled", "error", "reset"])
-def test_transient_answers(rig, verb, what):
-    faults = [Fault(verb, at, what) for at in (1, 2, 4)]
-    shaky = rig(*faults, Fault("submit", 2, "lost"), dedupe="search", queue_s=5)
-    shaky.check(shaky.go(), n_jobs=3)
-
-
-@ANY_ORDER
 def test_late_and_truncated_replies(rig):
     late = rig(Fault("fetch", 1, "late"), Fault("fetch", 2, "late"), Fault("fetch", 4, "truncated"))
     late.check(late.go(), n_jobs=3)

@@ -66,15 +66,6 @@ def scene(memory_path, victims):
             (outcome,) = victims(self.order(**options))
             return outcome
 
-        def person_decides(self, device, store):
-            for job in jobs.list_jobs(store, only_open=True):
-                if job.state == "sending":
-                    if device.keys()[job.key]:
-                        number = device._state.execute("SELECT number FROM jobs WHERE key = ?", (job.key,)).fetchone()
-                        jobs.adopt(store, job.key, str(number[0]))
-                    else:
-                        jobs.release(store, job.key)
-
         def check(self, n_jobs):
             device = ScriptedBackend(path=self.device_path)
             with Store.open(self.where) as store:
@@ -92,7 +83,7 @@ def scene(memory_path, victims):
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("dedupe", ["key", "search", "none"])
-def test_killed_at_every_step(scene, dedupe, when, workers, memory_path):
+def test_killed_at_every_step(scene, person_decides, dedupe, when, workers, memory_path):
     blank = memory_path / "blank.sqlite"
     Store.open(blank).close()
     step = 0
@@ -109,7 +100,7 @@ def test_killed_at_every_step(scene, dedupe, when, workers, memory_path):
         second = scene.live(dedupe=dedupe, workers=workers)
         if dedupe == "none" and "UnknownFateError" in second["error"]:
             with Store.open(scene.where) as store:
-                scene.person_decides(ScriptedBackend(path=scene.device_path), store)
+                person_decides(store, ScriptedBackend(path=scene.device_path))
             second = scene.live(dedupe=dedupe, workers=workers)
         assert second == {"killed": False, "steps": second["steps"], "error": ""}, step
         scene.check(n_jobs=2)

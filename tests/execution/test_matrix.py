@@ -6,6 +6,7 @@ results are there, each submission has one job, and the bill is the ledger.
 
 import dataclasses
 import sqlite3
+from functools import partial
 
 import pytest
 
@@ -42,7 +43,12 @@ def patience(patience):
     return dataclasses.replace(patience, unavailable_s=600)
 
 
-def through(device, store, fake_time, patience):
+@pytest.fixture
+def through(person_decides):
+    return partial(get_through, person_decides)
+
+
+def get_through(person_decides, device, store, fake_time, patience):
     """Run, and do what the owner would, until all is there; the errors on the way."""
     errors = []
     for _ in range(8):
@@ -51,21 +57,11 @@ def through(device, store, fake_time, patience):
             return runner.run(WANTED, tag="t"), errors
         except UnknownFateError as error:
             errors.append(error)
-            look_at_the_providers_list(device, store)
+            person_decides(store, device)
         except (DetachedError, CredentialsError, StoreError) as error:
             errors.append(error)
             fake_time.now += 3000
     raise AssertionError(f"it never came through: {errors}")
-
-
-def look_at_the_providers_list(device, store):
-    for job in jobs.list_jobs(store, only_open=True):
-        if job.state == "sending":
-            row = device._state.execute("SELECT number FROM jobs WHERE key = ?", (job.key,)).fetchone()
-            if row:
-                jobs.adopt(store, job.key, str(row[0]))
-            else:
-                jobs.release(store, job.key)
 
 
 def check(device, store, results):
@@ -83,7 +79,7 @@ def check(device, store, results):
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("dedupe", ["key", "search", "none"])
 @pytest.mark.parametrize("fault", SERVICE)
-def test_the_service_fails(memory, fake_time, patience, fault, dedupe):
+def test_the_service_fails(memory, fake_time, patience, through, fault, dedupe):
     memory.clock = fake_time
     device = ScriptedBackend(kind="emulator", clock=fake_time, dedupe=dedupe, **SERVICE[fault])
     results, errors = through(device, memory, fake_time, patience)
@@ -99,7 +95,7 @@ def test_the_service_fails(memory, fake_time, patience, fault, dedupe):
 @pytest.mark.parametrize("dedupe", ["key", "search", "none"])
 @pytest.mark.parametrize("verb", ["submit", "poll", "fetch"])
 @pytest.mark.parametrize("fault", ["disk full", "store locked by another process"])
-def test_the_store_fails_while_the_device_answers(tmp_path, fake_time, patience, fault, verb, dedupe):
+def test_the_store_fails_while_the_device_answers(tmp_path, fake_time, patience, through, fault, verb, dedupe):
     path = tmp_path / "store.sqlite"
     device = ScriptedBackend(kind="emulator", clock=fake_time, dedupe=dedupe, run_s=1)
     with Store.open(path, busy_s=0.05) as store, Store.open(path) as other:

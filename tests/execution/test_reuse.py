@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from qcaan.circuits.circuit import Circuit
-from qcaan.errors import ReplayMissError
+from qcaan.errors import ConfigError, ReplayMissError
 from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store
+from qcaan.execution import run as run_once
+from qcaan.execution.backend import Counts
 
 CIRCUIT = Circuit(1).ry(1.2, 0)
 
@@ -131,3 +133,34 @@ def test_twenty_estimates_have_the_variance_of_twenty(memory, sampler):
     for name, policy in (("a", "fresh"), ("b", "reuse")):
         estimates = [run(memory, sampler(), name, f"step {k}", policy=policy)[0].probabilities[1] for k in range(20)]
         assert 0.25 < np.var(estimates, ddof=1) / (p * (1 - p) / 100) < 3
+
+
+def test_a_device_that_does_not_tell_its_calibration(memory, scripted):
+    with pytest.raises(ConfigError, match="does not tell its calibration"):
+        run(memory, scripted(), "a")
+
+
+def test_flips_of_wide_registers_fit(postgres_url, sampler):
+    store = Store.open(postgres_url)
+    wide = Circuit(40).x(0).x(39)
+    device = sampler(n_qubits=40, exact=False)
+    device.sample = lambda batch, shots, seed: [Counts(c.n_qubits, [5], [shots]) for c in batch]
+    first = Runner(device, store=store, run="a", seed=1).run([Request(wide, 9)], tag="t")
+    again = Runner(device, store=store, run="b", seed=1, policy="reuse").run([Request(wide, 9)], tag="t")
+    assert again[0][0].counts == first[0][0].counts
+    assert again[0][0].provenance["submissions"] == first[0][0].provenance["submissions"]
+    (used,) = store.reuses(store.call("b", "t").id)
+    assert used.flips == first_flips(store) >= 2**32
+    store.close()
+
+
+def first_flips(store):
+    return int(store.call("a", "t").submissions[0].where[1][0])
+
+
+def test_shots_of_one_device_never_pass_for_anothers(sampler, tmp_path, bell):
+    simulated = run_once([bell], sampler(), shots=50, store=tmp_path / "s.sqlite")
+    other = sampler(name="other", device="there")
+    run_once([bell], other, shots=50, store=tmp_path / "s.sqlite")
+    assert other.asked == 1
+    assert simulated[0].provenance["backend"] == "sampler"

@@ -5,8 +5,10 @@ durable step or any call to the device, again and again, until a life of it come
 that nothing catches; `test_kill.py` does the same with SIGKILL. QCAAN_SCHEDULES sets how many schedules are run.
 """
 
+import dataclasses
 import os
 import random
+import threading
 
 import pytest
 
@@ -56,25 +58,10 @@ def some_faults(rng):
         "job": ("failed", "partial", "cancelled"),
     }
     drawn = [(verb, rng.randint(1, 12)) for verb in choices for _ in range(rng.randint(0, 3))]
-    return [Fault(verb, at, rng.choice(choices[verb]), reason=f"{verb} {at}") for verb, at in set(drawn)]
+    return [Fault(verb, at, rng.choice(choices[verb]), reason=f"{verb} {at}") for verb, at in sorted(set(drawn))]
 
 
-def person_decides(store, device):
-    """What a person does who is asked: look at the provider's list of jobs, give up what was cancelled."""
-    for job in jobs.list_jobs(store):
-        if job.state == "cancelled":
-            jobs.release(store, job.key)
-    for job in jobs.list_jobs(store, only_open=True):
-        if job.state == "sending":
-            query = "SELECT number FROM jobs WHERE key = ?"
-            found = device._state.execute(query, (job.key,)).fetchone()
-            if found:
-                jobs.adopt(store, job.key, str(found[0]))
-            else:
-                jobs.release(store, job.key)
-
-
-def live_until_done(seed, fake_time):
+def live_until_done(seed, fake_time, person_decides):
     rng = random.Random(seed)
     device = ScriptedBackend(
         kind="emulator",
@@ -128,25 +115,87 @@ def live_until_done(seed, fake_time):
 
 
 @pytest.mark.parametrize("share", range(-(-N_SCHEDULES // SHARE)))
-def test_exactly_once(share, fake_time):
+def test_exactly_once(share, fake_time, person_decides):
     for seed in range(share * SHARE, min(N_SCHEDULES, (share + 1) * SHARE)):
-        about = f"schedule {seed}"
-        wanted, results, device, store, _ = live_until_done(seed, fake_time)
-        assert [[r.shots for r in rows] for rows in results] == [[w.shots] * len(w.theta) for w in wanted], about
-        assert set(device.keys().values()) == {1}, about
-        rows = store.call("a", "t").submissions
-        accepted = {s.key for s in rows if s.state != "released" or s.job_id}
-        assert set(device.keys()) == accepted, about
-        retried = {(s.position, s.attempt - 1) for s in rows if s.attempt}
-        failed = {(s.position, s.attempt) for s in rows if s.state in ("failed", "partial")}
-        assert retried == failed, about
-        (cost,) = jobs.costs(store)
-        assert cost.usd == pytest.approx(device.bill_usd), about
-        assert cost.usd_reserved == 0, about
-        replay = Runner(None, store=store, run="a", seed=seed, policy="replay").run(wanted, tag="t")
-        assert [[r.counts for r in rows] for rows in replay] == [[r.counts for r in rows] for rows in results], about
+        wanted, results, device, store, _ = live_until_done(seed, fake_time, person_decides)
+        check(wanted, results, device, store, seed)
         store.close()
 
 
-def test_the_schedules_do_crash(fake_time):
-    assert sum(live_until_done(seed, fake_time)[-1] for seed in range(10)) > 10
+def check(wanted, results, device, store, seed):
+    """All results, one job a submission, attempts only after failures, the bill is the ledger, the record is whole."""
+    about = f"schedule {seed}"
+    assert [[r.shots for r in rows] for rows in results] == [[w.shots] * len(w.theta) for w in wanted], about
+    assert set(device.keys().values()) == {1}, about
+    rows = store.call("a", "t").submissions
+    assert set(device.keys()) == {s.key for s in rows if s.state != "released" or s.job_id}, about
+    retried = {(s.position, s.attempt - 1) for s in rows if s.attempt}
+    failed = {(s.position, s.attempt) for s in rows if s.state in ("failed", "partial")}
+    assert retried == failed, about
+    (cost,) = jobs.costs(store)
+    assert cost.usd == pytest.approx(device.bill_usd), about
+    assert cost.usd_reserved == 0, about
+    replay = Runner(None, store=store, run="a", seed=seed, policy="replay").run(wanted, tag="t")
+    assert [[r.counts for r in rows] for rows in replay] == [[r.counts for r in rows] for rows in results], about
+
+
+def test_the_schedules_do_crash(fake_time, person_decides):
+    assert sum(live_until_done(seed, fake_time, person_decides)[-1] for seed in range(10)) > 10
+
+
+class TestRealThreads:
+    """Threads take turns as they like, so a seed gives the same faults and the same chances, not the same order."""
+
+    WANTED = (Request(CIRCUIT, 20, [[0.1 * k] for k in range(8)]),)
+    QUICK = dataclasses.replace(
+        PATIENCE, late_s=1, settle_s=0, first_backoff_s=0.001, max_backoff_s=0.01, first_poll_s=0.001, max_poll_s=0.01
+    )
+
+    @pytest.mark.parametrize("share", range(-(-N_SCHEDULES // (5 * SHARE))))
+    def test_exactly_once(self, share, person_decides):
+        """A fifth as many schedules as without threads: they take their time."""
+        for seed in range(share * SHARE, min(-(-N_SCHEDULES // 5), (share + 1) * SHARE)):
+            with Store.open() as store:
+                self.live_until_done(seed, store, person_decides)
+
+    def live_until_done(self, seed, store, person_decides):
+        """A call that is in the air when its process dies still reaches the device, before the next one starts."""
+        rng, dead, n_crashes = random.Random(seed), threading.Event(), 0
+        device = ScriptedBackend(
+            kind="emulator",
+            faults=some_faults(rng),
+            tells_usd=True,
+            dedupe=rng.choice(("key", "search", "none")),
+            latency_s=0.0005,
+            max_circuits=rng.choice((1, 2)),
+        )
+        patience = dataclasses.replace(self.QUICK, workers=rng.choice((2, 3, 8)))
+
+        def crash():
+            nonlocal n_crashes
+            if dead.is_set():
+                raise Crash
+            if n_crashes < 6 and rng.random() < 0.06:
+                n_crashes += 1
+                dead.set()
+                raise Crash
+
+        about = f"schedule {seed}"
+        for _ in range(40):
+            dead.clear()
+            runner = Runner(device, store=Mortal(store, STEPS, crash), run="a", seed=seed, patience=patience)
+            try:
+                results = runner.run(self.WANTED, tag="t")
+                break
+            except Crash:
+                pass
+            except (UnknownFateError, JobFailedError):
+                person_decides(store, device)
+            except QcaanError:
+                pass
+            for thread in threading.enumerate():
+                if thread.name.startswith("qcaan-call"):
+                    thread.join()
+        else:
+            raise AssertionError(f"{about}: no life came through")
+        check(self.WANTED, results, device, store, seed)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
-from qcaan.errors import CredentialsError, JobFailedError, QcaanError, StoreError, UnknownFateError
+from qcaan.errors import CredentialsError, StoreError, UnknownFateError
 from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs
 from qcaan.execution.policy import Patience
 
@@ -139,7 +138,7 @@ class TestCredentials:
 
 class TestEnds:
     @DEDUPES
-    def test_a_full_disk_with_calls_in_the_air(self, go, disk, dedupe, monkeypatch):
+    def test_a_full_disk_with_calls_in_the_air(self, go, disk, dedupe, monkeypatch, person_decides):
         device = ScriptedBackend(dedupe=dedupe)
         Meeting(device, "submit")
         sent = Store.sent
@@ -156,12 +155,12 @@ class TestEnds:
         if dedupe == "none":
             with pytest.raises(UnknownFateError):
                 go(device)
-            adopt_what_is_there(disk, device)
+            person_decides(disk, device)
         check(disk, device, go(device))
         assert device.n_jobs == N
 
     @DEDUPES
-    def test_an_error_of_one_lands_the_others(self, go, disk, dedupe, monkeypatch):
+    def test_an_error_of_one_lands_the_others(self, go, disk, dedupe, monkeypatch, person_decides):
         device = ScriptedBackend(dedupe=dedupe)
         Meeting(device, "submit")
         sent, failed = Store.sent, []
@@ -177,7 +176,7 @@ class TestEnds:
             go(device)
         assert sorted(states(disk)) == ["sending"] + ["sent"] * (N - 1)
         if dedupe == "none":
-            adopt_what_is_there(disk, device)
+            person_decides(disk, device)
         check(disk, device, go(device))
         assert device.n_jobs == N
 
@@ -252,7 +251,7 @@ class TestEnds:
         assert device.n_jobs == N
 
     @DEDUPES
-    def test_a_lost_lock_stops_what_is_not_in_the_air(self, go, disk, dedupe, tmp_path):
+    def test_a_lost_lock_stops_what_is_not_in_the_air(self, go, disk, dedupe, tmp_path, person_decides):
         device = ScriptedBackend(dedupe=dedupe)
 
         def then(k):
@@ -266,7 +265,7 @@ class TestEnds:
             go(device, patience=dataclasses.replace(QUICK, workers=4))
         assert device.n_jobs == 4
         if dedupe == "none":
-            adopt_what_is_there(disk, device)
+            person_decides(disk, device)
         check(disk, device, go(device))
         assert device.n_jobs == N
 
@@ -299,105 +298,3 @@ def test_sigterm_ends_the_process_after_its_calls_have_landed(tmp_path):
             Runner(device, store=store, run="a", seed=1, budget=Budget(1000), patience=QUICK).run(WANTED, tag="t"),
         )
     assert device.n_jobs == N
-
-
-def adopt_what_is_there(store, device):
-    """What a person does who is asked: look at the provider's list of jobs, give up what was cancelled."""
-    for job in jobs.list_jobs(store):
-        if job.state == "cancelled":
-            jobs.release(store, job.key)
-    for job in jobs.list_jobs(store, only_open=True):
-        if job.state == "sending":
-            row = device._state.execute("SELECT number FROM jobs WHERE key = ?", (job.key,)).fetchone()
-            if row:
-                jobs.adopt(store, job.key, str(row[0]))
-            else:
-                jobs.release(store, job.key)
-
-
-class Crash(BaseException):
-    """The process is gone: nothing may catch this."""
-
-
-N_SCHEDULES = int(os.environ.get("QCAAN_SCHEDULES", "200")) // 5
-
-
-@pytest.mark.parametrize("share", range(max(1, N_SCHEDULES // 10)))
-def test_random_schedules_of_real_threads(share):
-    for seed in range(share * 10, share * 10 + 10):
-        one_schedule(seed)
-
-
-def one_schedule(seed):
-    """A device with random faults, and a client that dies at random steps, with calls in the air, until one comes home.
-
-    Threads take turns as they like, so a seed gives the same faults and the same chances, not the same order. A call
-    that is in the air when its process dies still reaches the device, before the next process starts.
-    """
-    rng = random.Random(seed)
-    kinds = {
-        "submit": ("throttled", "error", "reset", "lost", "offline", "expired"),
-        "poll": ("throttled", "error", "unknown"),
-        "fetch": ("error", "late", "truncated"),
-        "find": ("error", "throttled"),
-        "job": ("failed", "partial", "cancelled"),
-    }
-    places = {(verb, rng.randint(1, 14)) for verb in kinds for _ in range(rng.randint(0, 3))}
-    faults = [Fault(verb, at, rng.choice(kinds[verb]), reason=f"{verb} {at}") for verb, at in sorted(places)]
-    device = ScriptedBackend(
-        kind="emulator",
-        faults=faults,
-        tells_usd=True,  # without it, what was cancelled stays on the books
-        dedupe=rng.choice(("key", "search", "none")),
-        latency_s=0.0005,
-        max_circuits=rng.choice((1, 2)),
-    )
-    patience = dataclasses.replace(QUICK, workers=rng.choice((2, 3, 8)), late_s=1)
-    store = Store.open()
-    chances, dead, n_crashes = random.Random(seed), threading.Event(), 0
-
-    def crash():
-        nonlocal n_crashes
-        if dead.is_set():
-            raise Crash
-        if n_crashes < 6 and chances.random() < 0.06:
-            n_crashes += 1
-            dead.set()
-            raise Crash
-
-    def mortal(whole):
-        def step(*args, **options):
-            crash()
-            result = whole(*args, **options)
-            crash()
-            return result
-
-        return step
-
-    class MortalStore:
-        def __getattr__(self, name):
-            value = getattr(store, name)
-            return mortal(value) if name in ("sending", "unsent", "sent", "replied", "decoded", "over") else value
-
-    about = f"schedule {seed}"
-    for _ in range(40):
-        dead.clear()
-        runner = Runner(device, store=MortalStore(), run="a", seed=seed, patience=patience)
-        try:
-            results = runner.run(WANTED, tag="t")
-            break
-        except Crash:
-            pass
-        except (UnknownFateError, JobFailedError):
-            adopt_what_is_there(store, device)
-        except QcaanError:
-            pass
-        for thread in threading.enumerate():
-            if thread.name.startswith("qcaan-call"):
-                thread.join()
-    else:
-        raise AssertionError(f"{about}: no life came through")
-    check(store, device, results)
-    rows = store.call("a", "t").submissions
-    assert set(device.keys()) == {s.key for s in rows if s.state != "released" or s.job_id}, about
-    store.close()

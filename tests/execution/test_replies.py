@@ -1,0 +1,61 @@
+"""Replies that contradict the request, are cut short, or are read by a decoder that is wrong, and is corrected."""
+
+import pytest
+
+from qcaan.circuits.circuit import Circuit, theta
+from qcaan.errors import (
+    IntegrityError,
+)
+from qcaan.execution import Request, ScriptedBackend, jobs, upkeep
+from qcaan.execution.backend import Failed
+
+CIRCUIT = Circuit(2).ry(theta[0], 0).cx(0, 1)
+
+
+def test_a_decoder_that_finds_more_than_before_does_not_count_it_twice(go, scripted, memory, monkeypatch):
+    device = scripted(max_circuits=3)
+    whole = ScriptedBackend.decode
+
+    def pessimist(self, reply, batch):
+        items = whole(self, reply, batch)
+        return [items[0], Failed("odd"), items[2]] if len(batch) == 3 else items
+
+    monkeypatch.setattr(ScriptedBackend, "decode", pessimist)
+    go(device)
+    monkeypatch.setattr(ScriptedBackend, "decode", whole)
+    assert len(upkeep.redecode(memory, "scripted", device)) == 1
+    assert jobs.costs(memory)[0].usd == pytest.approx(device.bill_usd)
+    results = go(device)
+    assert [r.shots for r in results[0]] == [50, 50, 50]
+    assert [sum(r.counts.values()) for r in results[0]] == [50, 50, 50]
+    assert device.n_jobs == 2
+
+
+@pytest.mark.parametrize("good", [1, 2])
+def test_a_reply_is_replaced_by_one_that_can_be_read_only(go, scripted, memory, monkeypatch, good):
+    """While the decoder fails, the second copy may be the one that was cut short."""
+    device = scripted()
+    whole, decode, n_fetched = device.fetch, ScriptedBackend.decode, 0
+
+    def fetch(job_id):
+        nonlocal n_fetched
+        n_fetched += 1
+        return whole(job_id)[: None if n_fetched == good else 10]
+
+    def broken(self, reply, batch):
+        raise IntegrityError("a mistake in the decoder")
+
+    device.fetch = fetch
+    if good == 1:
+        monkeypatch.setattr(ScriptedBackend, "decode", broken)
+        with pytest.raises(IntegrityError, match="a mistake in the decoder"):
+            go(device, wanted=[Request(CIRCUIT, 50, [[0.3]])])
+        assert go.states() == ["replied"]
+        monkeypatch.setattr(ScriptedBackend, "decode", decode)
+        assert len(upkeep.redecode(memory, "scripted", device)) == 1
+    else:
+        go(device, wanted=[Request(CIRCUIT, 50, [[0.3]])])
+    assert go.states() == ["done"]
+    assert n_fetched == 2
+    (s,) = memory.call("a", "t").submissions
+    assert memory.blob(s.id, "reply") == whole("1")
