@@ -11,7 +11,7 @@ import json
 import re
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -86,7 +86,7 @@ def _options(entry: EntryPoint) -> list[Row]:
     source = griffe.load(entry.module)[entry.attr]
     defaults: Mapping[str, object]
     if is_dataclass(driver):
-        defaults = {f.name: PydanticUndefined if f.default is MISSING else f.default for f in fields(driver)}
+        defaults = {field.name: _default(field) for field in fields(driver)}
         meanings = {name: source.members[name].docstring.value for name in defaults}
     else:
         parameters = inspect.signature(driver).parameters
@@ -94,6 +94,12 @@ def _options(entry: EntryPoint) -> list[Row]:
         (told,) = [s for s in source.docstring.parse("google") if s.kind is griffe.DocstringSectionKind.parameters]
         meanings = {parameter.name: parameter.description for parameter in told.value}
     return [Row(name, _kind(hints[name], ()), default, meanings[name]) for name, default in defaults.items()]
+
+
+def _default(field: Field[Any]) -> object:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return PydanticUndefined if field.default is MISSING else field.default
 
 
 def _kind(annotation: Any, metadata: Iterable[Any]) -> str:  # noqa: ANN401 - any type
@@ -109,6 +115,8 @@ def _kind(annotation: Any, metadata: Iterable[Any]) -> str:  # noqa: ANN401 - an
     if origin is tuple:
         first = _kind(args[0], ())
         return f"list of ({first})" if Ellipsis in args else f"list of {len(args)}: {first}"
+    if (origin or annotation) in (dict, Mapping) or is_dataclass(annotation):
+        return "mapping"
     return _NAMES[annotation] + _limits(metadata)
 
 
@@ -120,11 +128,11 @@ def _limits(metadata: Iterable[Any]) -> str:
 
 
 def _markdown(table: list[Row]) -> str:
-    lines = [f"| `{row.name}` | {row.kind} | {_default(row.default)} | {_one_line(row.meaning)} |\n" for row in table]
+    lines = [f"| `{row.name}` | {row.kind} | {_shown(row.default)} | {_one_line(row.meaning)} |\n" for row in table]
     return "| key | type | default | meaning |\n|---|---|---|---|\n" + "".join(lines)
 
 
-def _default(value: object) -> str:
+def _shown(value: object) -> str:
     return "must be given" if value is PydanticUndefined else f"`{json.dumps(value)}`"
 
 
