@@ -1,4 +1,4 @@
-"""For all tests: one thread each, a browser, a database server, the command line, pages that run; in CI a skipped test is a failure."""
+"""For all tests: one thread, a browser, a database, the command line, pages that run; in CI a skip is a failure."""
 
 import contextlib
 import getpass
