@@ -269,7 +269,7 @@ class IonqDevice(Backend):
         """What a circuit of the largest size costs with so many shots."""
         query: dict[str, str | int] = {
             "backend": self._backend,
-            "qubits": int(facts["qubits"]),
+            "qubits": str(facts["qubits"]),
             "shots": shots,
             "1q_gates": self.pulses,
             "2q_gates": self.entanglers,
