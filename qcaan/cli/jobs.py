@@ -102,12 +102,25 @@ def costs(where: Where = HERE, run: RunName = None, wide: Wide = False, as_json:
 
 
 @app.command()
-def show(run: Annotated[str, typer.Argument()], tag: Annotated[str, typer.Argument()], where: Where = HERE) -> None:
-    """Everything behind one call of a run, as JSON: requests, keys, job ids, native programs, raw replies, target."""
+def show(
+    run: Annotated[str, typer.Argument()],
+    tag: Annotated[str | None, typer.Argument(help="A call of the run, from the list.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="All calls that this step of metrics.jsonl draws on, as a list.")
+    ] = None,
+    where: Where = HERE,
+) -> None:
+    """Everything behind one call of a run, as JSON; with --step, from a line of metrics.jsonl to what it comes from.
+
+    What was asked, the seed, keys, job ids, native programs, raw replies, counts, the device's facts, versions.
+    """
     from qcaan.execution import jobs
 
+    if (tag is None) == (step is None):
+        raise ConfigError("show needs a TAG or a --step, not both; 'qcaan jobs list' has the tags")
     with open_store(where) as store:
-        typer.echo(json.dumps(jobs.show(store, run, tag), indent=1))
+        found = jobs.show(store, run, tag) if tag is not None else jobs.show_step(store, run, step or 1)
+        typer.echo(json.dumps(found, indent=1))
 
 
 @app.command()
@@ -146,7 +159,10 @@ def attach(
         typer.echo(f"{call.run} {call.tag}: {call.error or 'complete'}")
     failures = [call.error for call in found if call.error is not None]
     if failures:
-        raise typer.Exit(min(error.exit_code for error in failures))  # 75 only if nothing worse happened
+        code = min(error.exit_code for error in failures)  # 75 only if nothing worse happened
+        if code == DetachedError.exit_code:
+            typer.echo(again, err=True)
+        raise typer.Exit(code)
     typer.echo(f"{len(found)} call(s) complete" if found else "nothing is open on this device")
 
 

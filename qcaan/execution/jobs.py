@@ -153,6 +153,23 @@ def show(store: Store, run: str, tag: str) -> dict[str, Any]:
     }
 
 
+def show_step(store: Store, run: str, step: int) -> list[dict[str, Any]]:
+    """Everything behind a line of a run's metrics, call by call, oldest first; `step` as the line says.
+
+    Tags of a training run begin with how many steps were done before, "12/refit/3". A step that did not measure anew
+    drew on the shots of the latest one before it that did.
+
+    Raises:
+        ConfigError: nothing was recorded for this step or one before it.
+    """
+    tags = [tag for (tag,) in store.rows(select(calls.c.tag).where(calls.c.run == run).order_by(calls.c.id))]
+    done = {tag: int(number) for tag in tags if (number := tag.partition("/")[0]).isdecimal()}
+    latest = max((n for n in done.values() if n < step), default=None)
+    if latest is None:
+        raise ConfigError(f"run '{run}' recorded nothing up to step {step} in {store.name}")
+    return [show(store, run, tag) for tag, n in done.items() if n == latest]
+
+
 def attach(
     store: Store,
     backend: Backend,

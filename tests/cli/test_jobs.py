@@ -189,6 +189,22 @@ def test_redecode_needs_no_connection(call, run, device, monkeypatch):
     assert "40 shots, 20 were asked for" in call("jobs", "redecode", "--store", run, code=1)
 
 
+def test_from_a_line_of_metrics_to_what_is_behind_it(call, run, device):
+    device._times = (0, 0, 0)
+    call("jobs", "attach", "--store", run)
+    (shown,) = json.loads(call("jobs", "show", RUN, "--step", 13, "--store", run))  # 12 were done before
+    assert [shown] == json.loads(call("jobs", "show", RUN, "--step", 20, "--store", run))
+    assert shown == json.loads(call("jobs", "show", RUN, "12/refit/3", "--store", run))
+    first = shown["submissions"][0]
+    assert (shown["seed"], first["job_id"], json.loads(first["reply"])["job"]) == ("1", "1", 1)
+    assert json.loads(first["versions"]).keys() >= {"qcaan", "python", "numpy"}
+    assert json.loads(first["target"])["device"] == "scripted device"
+    assert sum(first["counts"][0].values()) == 20
+    assert "nothing up to step 12" in call("jobs", "show", RUN, "--step", 12, "--store", run, code=2)
+    for wrong in ((), ("12/refit/3", "--step", 12)):
+        assert "a TAG or a --step" in call("jobs", "show", RUN, *wrong, "--store", run, code=2)
+
+
 def test_keys_from_the_list_are_enough(call, run, device):
     key = re.findall(r"^[0-9a-f]{12}\b", call("jobs", "list", "--store", run), re.MULTILINE)[0]
     told = call("jobs", "cancel", "--store", run, "--key", key).rstrip()

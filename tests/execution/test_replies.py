@@ -3,11 +3,10 @@
 import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
-from qcaan.errors import (
-    IntegrityError,
-)
-from qcaan.execution import Request, ScriptedBackend, jobs, upkeep
+from qcaan.errors import IntegrityError, StoreError
+from qcaan.execution import Request, ScriptedBackend, Store, jobs, upkeep
 from qcaan.execution.backend import Failed
+from qcaan.execution.counts import unpack
 
 CIRCUIT = Circuit(2).ry(theta[0], 0).cx(0, 1)
 
@@ -59,3 +58,31 @@ def test_a_reply_is_replaced_by_one_that_can_be_read_only(go, scripted, memory, 
     assert n_fetched == 2
     (s,) = memory.call("a", "t").submissions
     assert memory.blob(s.id, "reply") == whole("1")
+
+
+class TestSimulators:
+    """Their replies are the counts themselves, so that both are one step."""
+
+    def test_it_is_one_step(self, go, memory, sampler, monkeypatch):
+        monkeypatch.setattr(Store, "replied", lambda *_: pytest.fail("a step of its own"))
+        go(sampler())
+        (s,) = memory.call("a", "t").submissions
+        assert (s.state, s.job_id) == ("done", s.key)
+        assert unpack(memory.blob(s.id, "reply")) == memory.counts(s.id)
+
+    def test_a_reply_that_contradicts_the_request_is_kept(self, go, memory, sampler):
+        wrong = sampler()
+        whole = wrong.sample
+        wrong.sample = lambda batch, shots, seed: whole(batch, shots + 1, seed)
+        with pytest.raises(IntegrityError, match="51 shots, 50 were asked for"):
+            go(wrong)
+        (s,) = memory.call("a", "t").submissions
+        assert s.state == "replied"
+        assert [counts.shots for counts in unpack(memory.blob(s.id, "reply"))] == [51] * 3
+
+    def test_a_process_that_lost_its_lock_does_not_write_over_another(self, go, memory, sampler):
+        device = sampler()
+        go(device)
+        (s,) = memory.call("a", "t").submissions
+        with pytest.raises(StoreError, match="another process went on with it"):
+            memory.decoded(s.id, None, {}, 0.0, reply=(s.key, b""))
