@@ -220,7 +220,7 @@ class TestPage:
         finished(braket, [create(braket, f"page {k}") for k in range(2)])
         dom, console = browse(loopback.url)
         assert console == []
-        assert f"<b>${loopback.bill_usd():.2f}</b>Bill" in dom
+        assert f"<b>${loopback.bill_usd():,.2f}</b>Bill" in dom
         assert "no &lt;b&gt;ions&lt;/b&gt;" in dom
         for word in ("Forte Enterprise 1", "COMPLETED", "FAILED", "at most 1", "As of "):
             assert word in dom
