@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -47,6 +48,7 @@ def render(page: str) -> str:
     return TABLE.sub(table, page)
 
 
+@cache
 def rows(name: str) -> list[Row]:
     """The rows of the table `name`."""
     if name.startswith("backend "):
