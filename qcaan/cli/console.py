@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EVERY_S = 10.0
 """Without a terminal, seconds between two lines of progress."""
 
-_stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 _log = logging.getLogger("qcaan.cli")
 _progress = logging.getLogger("qcaan.progress")
 _progress.setLevel(logging.INFO)
@@ -39,7 +39,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         colour = "bold red" if record.levelno >= logging.ERROR else "yellow"
         label = f"[{colour}]{record.levelname.lower()}:[/] " if record.levelno >= logging.WARNING else ""
-        _stderr.print(label + plain(record.getMessage()))
+        stderr.print(label + plain(record.getMessage()))
 
 
 class _JsonLines(logging.Handler):
@@ -85,7 +85,7 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         lines = any(isinstance(handler, _JsonLines) for handler in logging.getLogger("qcaan").handlers)
-        self._bar = None if lines or not _stderr.is_terminal else _new_bar()
+        self._bar = None if lines or not stderr.is_terminal else _new_bar()
         self._task = self._bar.add_task("start", total=None, numbers="") if self._bar else None
         self._phase: str | None = None
         self._total = -1
@@ -157,7 +157,7 @@ def _new_bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),
-        console=_stderr,
+        console=stderr,
     )
 
 
