@@ -51,13 +51,13 @@ def assemble(
             # A decoder that was corrected may find shots where an attempt that was made since has found them too.
             if isinstance(counts, Counts) and s.shots <= missing[item]:
                 missing[item] -= s.shots
-                found[item].append(Part(s, place, flip, counts))
+                found[item].append((s, place, flip, counts))
     if any(missing):
         for r in store.reuses(call.id):
             got, s = store.counts(r.submission)[r.place], store.submission(r.submission)
             if isinstance(got, Counts) and s.shots <= missing[r.item]:
                 missing[r.item] -= s.shots
-                found[r.item].append(Part(s, r.place, r.flips, got))
+                found[r.item].append((s, r.place, r.flips, got))
         if any(missing):
             return None
     results: list[list[Result]] = []

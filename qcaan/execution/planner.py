@@ -34,20 +34,18 @@ def plan(programs: Sequence[NativeProgram], shots: Sequence[int], target: Target
     for program in {id(program): program for program in programs}.values():
         wrong += _check(program, target)
         limits[id(program)] = _shot_limit(program, target)
-    order = {key: rank for rank, key in enumerate(limits)}
-    by_shots: dict[int, list[tuple[int, int]]] = {}
-    splits: dict[tuple[int, int], list[int]] = {}
-    for item, (program, wanted) in enumerate(zip(programs, shots, strict=True)):
-        split = (limits[id(program)], wanted)
-        if split not in splits:
-            splits[split] = _split(wanted, split[0], target, wrong)
-        for part in splits[split]:
-            by_shots.setdefault(part, []).append((order[id(program)], item))
+    alike: dict[tuple[int, int], list[int]] = {}
+    for item, kind in enumerate(zip(map(id, programs), shots, strict=True)):
+        alike.setdefault(kind, []).append(item)
+    by_shots: dict[int, dict[int, list[int]]] = {}
+    for (program_id, wanted), members in alike.items():
+        for part in _split(wanted, limits[program_id], target, wrong):
+            by_shots.setdefault(part, {program: [] for program in limits})[program_id] += members
     if wrong:
         raise TargetError(target.name, list(dict.fromkeys(wrong)))
     parcels = []
-    for part, rows in by_shots.items():
-        items = np.array([item for _, item in sorted(rows)], np.int64)
+    for part, by_program in by_shots.items():
+        items = np.array([item for members in by_program.values() for item in sorted(members)], np.int64)
         step = _circuits_limit(part, target)
         parcels += [Parcel(items[start : start + step], part) for start in range(0, len(items), step)]
     return parcels

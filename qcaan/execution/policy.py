@@ -89,8 +89,16 @@ async def retry(
     clock: Clock,
     sleep: Callable[[float], Awaitable[None]],
 ) -> T:
-    """`ask()` until it succeeds; errors of `kinds` are tried again for so many seconds, then the last one is raised."""
+    """`ask()` until it succeeds; errors of `kinds` are tried again for so many seconds, then the last one is raised.
+
+    Nearly every first try succeeds, and to make a retrying object takes longer than many a local device.
+    """
     started = clock.now()
+    failed: list[Exception] = []
+    try:
+        return await ask()
+    except tuple(kinds) as error:
+        failed.append(error)
 
     def wait_s(state: tenacity.RetryCallState) -> float:
         if isinstance(_error(state), UnavailableError):
@@ -103,6 +111,8 @@ async def retry(
         return clock.now() - started + state.upcoming_sleep > limit_s
 
     async def once() -> T:
+        if failed:
+            raise failed.pop()  # the first try counts
         return await ask()
 
     return await tenacity.AsyncRetrying(

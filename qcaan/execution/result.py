@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +14,9 @@ from qcaan.execution.counts import BitArray, Counts, IntArray
 from qcaan.execution.records import Call, Submission
 from qcaan.execution.store import Store
 
-
-class Part(NamedTuple):
-    """Counts as a device read them, and where they are: in a submission, at a place of its batch.
-
-    `flips`: the readout flips as a binary number, qubit 0 the most significant bit.
-    """
-
-    submission: Submission
-    place: int
-    flips: int
-    read: Counts
+Part = tuple[Submission, int, int, Counts]
+"""Counts as a device read them, and where they are: the submission, the place in its batch, the readout flips as a
+binary number (qubit 0 the most significant bit), and the counts. A plain tuple: a batch makes one a circuit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +31,7 @@ class Result:
     @cached_property
     def data(self) -> Counts:
         """What the measured qubits truly read, all parts together; made when it is first asked for."""
-        return merged([logical(part.read, part.flips, self.measured) for part in self.parts])
+        return merged([logical(read, flips, self.measured) for _, _, flips, read in self.parts])
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -49,7 +41,7 @@ class Result:
     @property
     def shots(self) -> int:
         """Number of shots."""
-        return sum(part.submission.shots for part in self.parts)
+        return sum(submission.shots for submission, *_ in self.parts)
 
     @cached_property
     def probabilities(self) -> FloatArray:
@@ -76,7 +68,6 @@ class Origin:
 
     def describe(self, item: int, parts: Sequence[Part]) -> dict[str, Any]:
         """Where the shots of a circuit of the call are, as JSON-ready values."""
-        places = [(part.submission, part.place) for part in parts]
         submissions = [
             {
                 "key": s.key,
@@ -91,7 +82,7 @@ class Origin:
                 "usd": s.usd,
                 "versions": json.loads(s.versions or "{}"),
             }
-            for s, place in places
+            for s, place, _, _ in parts
         ]
         return {
             "run": self.call.run,
@@ -101,9 +92,9 @@ class Origin:
             "device": submissions[0]["device"],
             "target": submissions[0]["target"],
             "seed": self.call.seed,
-            "shots": sum(s.shots for s, _ in places),
+            "shots": sum(s.shots for s, *_ in parts),
             "replayed": self.replayed,
-            "reconstructed": any(part.read.reconstructed for part in parts),
+            "reconstructed": any(read.reconstructed for *_, read in parts),
             "submissions": submissions,
         }
 
