@@ -106,7 +106,8 @@ class CirqSamplerBackend(Simulator):
         if self.gateset is None:
             return None
         found = load("cirq-sampler", "gateset", self.gateset)
-        found = found() if callable(found) else found
+        if not isinstance(found, cirq.CompilationTargetGateset):
+            found = Factory("cirq-sampler", self.gateset, {}, option="gateset").make()
         if not isinstance(found, cirq.CompilationTargetGateset):
             raise ConfigError(
                 f"backend 'cirq-sampler', option gateset='{self.gateset}': it is a {type(found).__name__}, not a "

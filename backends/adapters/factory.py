@@ -43,9 +43,9 @@ class Factory:
     `takes_seed`: the function has a parameter `seed` that the arguments leave open.
     """
 
-    def __init__(self, backend: str, path: str, arguments: Mapping[str, Any]) -> None:
-        self._where = f"backend '{backend}', option factory='{path}'"
-        made = load(backend, "factory", path)
+    def __init__(self, backend: str, path: str, arguments: Mapping[str, Any], *, option: str = "factory") -> None:
+        self._where = f"backend '{backend}', option {option}='{path}'"
+        made = load(backend, option, path)
         if not callable(made):
             raise ConfigError(f"{self._where}: it is a {type(made).__name__}, not a function or class")
         self._make: Callable[..., Any] = made

@@ -24,12 +24,7 @@ try:
     import pennylane as qml
     from pennylane.devices import Device, ExecutionConfig
     from pennylane.devices.modifiers import simulator_tracking, single_tape_support
-    from pennylane.devices.preprocess import (
-        decompose,
-        measurements_from_samples,
-        validate_device_wires,
-        validate_measurements,
-    )
+    from pennylane.devices.preprocess import decompose, validate_device_wires
     from pennylane.exceptions import DeviceError
     from pennylane.transforms import broadcast_expand, diagonalize_measurements, split_non_commuting
 except ImportError as error:
@@ -82,9 +77,10 @@ class QcaanDevice(Device):  # type: ignore[misc]  # PennyLane has no types
         program = qml.CompilePipeline()
         program.add_transform(_check)
         program.add_transform(validate_device_wires, wires=self.wires, name=self.name)
+        program.add_transform(broadcast_expand)
         program.add_transform(split_non_commuting)
         program.add_transform(diagonalize_measurements)
-        program.add_transform(measurements_from_samples)
+        program.add_transform(_read_bits)
         program.add_transform(
             decompose,
             target_gates={*GATES, "GlobalPhase"},
@@ -92,12 +88,6 @@ class QcaanDevice(Device):  # type: ignore[misc]  # PennyLane has no types
             skip_initial_state_prep=False,
             name=self.name,
         )
-        program.add_transform(
-            validate_measurements,
-            sample_measurements=lambda m: isinstance(m, qml.measurements.SampleMP),
-            name=self.name,
-        )
-        program.add_transform(broadcast_expand)
         return program, execution_config or ExecutionConfig()
 
     def execute(self, circuits: Sequence[Any], execution_config: ExecutionConfig | None = None) -> tuple[Any, ...]:
@@ -111,17 +101,13 @@ class QcaanDevice(Device):  # type: ignore[misc]  # PennyLane has no types
         wires = list(self.wires or tape.wires)
         place = {wire: k for k, wire in enumerate(wires)}
         rows = [(op.name, tuple(place[wire] for wire in op.wires)) for op in tape.operations if op.name in GATES]
-        measured = tuple(place[wire] for wire in (measurement.wires or wires))
+        measured = tuple(place[wire] for wire in measurement.wires)
         angles = [_angles(op) for op in tape.operations if op.name in GATES]
         circuit = self._circuits.get(
             (len(wires), tuple(rows), measured),
             lambda: _circuit(len(wires), rows, [len(many) for many in angles], measured),
         )
         return Request(circuit, tape.shots.total_shots, [angle for many in angles for angle in many])
-
-
-def _is_sample(measurement: Any) -> bool:  # noqa: ANN401
-    return isinstance(measurement, qml.measurements.SampleMP)
 
 
 @qml.transform  # type: ignore[untyped-decorator]
@@ -136,6 +122,28 @@ def _check(tape: Any) -> tuple[Any, Any]:  # noqa: ANN401
                 "circuit with qml.defer_measurements"
             )
     return (tape,), lambda results: results[0]
+
+
+@qml.transform  # type: ignore[untyped-decorator]
+def _read_bits(tape: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """One `qml.sample` for all measurements of a tape, which are made of its bits afterwards.
+
+    Why not PennyLane's `measurements_from_samples`: it leaves the gates out that measure `Hermitian` and `Projector`.
+    """
+    for measurement in tape.measurements:
+        if not isinstance(measurement, qml.measurements.SampleMeasurement):
+            raise DeviceError(f"{measurement} is not accepted with finite shots on qcaan.device, nor supported without")
+    turns = [gate for measurement in tape.measurements for gate in measurement.diagonalizing_gates()]
+    wires = qml.wires.Wires.all_wires([measurement.wires for measurement in tape.measurements])
+
+    def made_of(bits: NDArray[np.int64]) -> Any:  # noqa: ANN401
+        values = tuple(measurement.process_samples(bits, wires) for measurement in tape.measurements)
+        return values[0] if len(values) == 1 else values
+
+    def results(found: Sequence[Any]) -> Any:  # noqa: ANN401
+        return tuple(made_of(bits) for bits in found[0]) if tape.shots.has_partitioned_shots else made_of(found[0])
+
+    return (tape.copy(ops=[*tape.operations, *turns], measurements=[qml.sample(wires=wires)]),), results
 
 
 def _angles(operation: Any) -> list[float]:  # noqa: ANN401
@@ -157,9 +165,5 @@ def _circuit(
 
 def _binned(tape: Any, bits: NDArray[np.int64]) -> Any:  # noqa: ANN401
     """As PennyLane wants the result of one `qml.sample`: for each entry of a vector of shots its own."""
-    (measurement,) = tape.measurements
-    read = [
-        measurement.process_samples(bits[start:stop], measurement.wires or tape.wires)
-        for start, stop in tape.shots.bins()
-    ]
+    read = [bits[start:stop] for start, stop in tape.shots.bins()]
     return tuple(read) if tape.shots.has_partitioned_shots else read[0]

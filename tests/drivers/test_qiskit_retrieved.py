@@ -1,0 +1,164 @@
+"""Qiskit devices whose jobs are looked up again by their ids: qiskit-ionq at the loopback service; errors by class."""
+
+import sys
+from functools import partial
+
+import pytest
+import requests
+
+from backends.adapters.qiskit_device import QiskitDevice, open_qiskit
+from backends.adapters.qiskit_errors import translated
+from backends.loopback.candidate import LoopbackFake
+from backends.loopback.ionq import Loopback
+from backends.loopback.ionq.candidate import OPERATIONS
+from qcaan import errors
+from qcaan.circuits.native import NativeCircuit
+from qcaan.conformance import Candidate, check
+from qcaan.execution.backend import JobStatus
+
+# qiskit-ionq warns of a default of Qiskit's own transpile function, which is not used here.
+pytestmark = pytest.mark.filterwarnings("ignore:Transpiler default optimization_level")
+MODULE = """
+from qiskit_aer import AerSimulator
+
+def ionq(device, gateset):
+    from qiskit_ionq import IonQProvider
+    return IonQProvider().get_backend(device, gateset=gateset)
+
+JOBS = {}
+
+class Remembering(AerSimulator):
+    def run(self, circuits, **options):
+        job = super().run(circuits, **options)
+        JOBS[job.job_id()] = job
+        return job
+
+def job_of(job_id):
+    if job_id not in JOBS:
+        raise KeyError(job_id)
+    return JOBS[job_id]
+"""
+FORTE = {"factory": "retrieving_lab:ionq", "arguments": {"device": "ionq_qpu.forte-1", "gateset": "native"}}
+NATIVE = {
+    "factory": "retrieving_lab:ionq",
+    "arguments": {"device": "ionq_simulator", "gateset": "native"},
+    "kind": "simulator",
+}
+ABSTRACT = NATIVE | {"arguments": {"device": "ionq_simulator", "gateset": "qis"}}
+
+
+@pytest.fixture(autouse=True)
+def lab(tmp_path, monkeypatch):
+    (tmp_path / "retrieving_lab.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "retrieving_lab", raising=False)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with Loopback(noise="none") as running:
+        yield running
+
+
+@pytest.fixture
+def ionq(service, only_loopback, monkeypatch):
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    service.set_faults([])
+    return service
+
+
+# A good driver fails with probability 0.001 at most; IonQ's own random numbers are the service's, whose seed is fixed.
+@pytest.mark.parametrize(
+    ("options", "gates", "compiler"),
+    [
+        (FORTE, ("gpi", "gpi2", "zz"), ""),
+        (NATIVE, ("gpi", "gpi2", "ms"), ""),
+        (ABSTRACT | {"max_circuits": 5}, ("gpi", "gpi2", "zz"), "Qiskit"),
+    ],
+    ids=["a computer", "native simulator", "simulator, several circuits a job"],
+)
+def test_the_kit_says_yes_to_qiskit_ionq(ionq, options, gates, compiler):
+    target = open_qiskit(**options).target
+    assert (target.native_gates, target.recompiled_by[:6], target.dedupe) == (gates, compiler, "none")
+    assert target.kind == options.get("kind", "qpu")
+    candidate = Candidate(open=partial(open_qiskit, **options), fake=LoopbackFake(ionq, OPERATIONS))
+    verdict = check(candidate, tiers=["offline", "semantic"])
+    assert verdict.passed, verdict.report()
+
+
+def test_what_it_does_about_faults(ionq):
+    candidate = Candidate(open=partial(open_qiskit, **NATIVE), fake=LoopbackFake(ionq, OPERATIONS))
+    verdict = check(candidate, tiers=["fault"])
+    # IonQ's client asks a second time by itself for a reply that is cut off, and reads it whole.
+    assert [c.name for c in verdict.wrong] == ["fetch: truncated"], verdict.report()
+
+
+def test_a_function_of_a_job_id_makes_any_backend_a_remote_one():
+    options = {"factory": "retrieving_lab:Remembering", "retrieve": "retrieving_lab:job_of", "kind": "simulator"}
+    backend, other = open_qiskit(**options), open_qiskit(**options)
+    assert isinstance(backend, QiskitDevice)
+    batch = [NativeCircuit.build(3, ("gpi", [0], [0.4]))]
+    job_id = backend.submit(batch, 50, "a" * 64)
+    while other.poll(job_id).status is not JobStatus.DONE:
+        pass
+    (counts,) = other.decode(other.fetch(job_id), batch)
+    assert counts.to_dict() == {"100": 50}
+    other.cancel(job_id)
+    assert other.poll(job_id).status is JobStatus.DONE
+
+
+def test_a_price_is_the_users_word():
+    options = {"factory": "retrieving_lab:Remembering", "retrieve": "retrieving_lab:job_of", "per_shot_usd": 0.02}
+    target = open_qiskit(**options).target
+    assert (target.kind, target.price.per_shot_usd) == ("qpu", 0.02)
+
+
+def test_a_sampler_cannot_be_retrieved_from():
+    with pytest.raises(errors.ConfigError, match="jobs are retrieved from a BackendV2"):
+        open_qiskit(factory="qiskit.primitives:StatevectorSampler", retrieve="retrieving_lab:job_of")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.RejectedError),
+        (401, errors.CredentialsError),
+        (402, errors.UnavailableError),
+        (403, errors.CredentialsError),
+        (404, errors.UnknownJobError),
+        (409, errors.RejectedError),
+        (424, errors.UnavailableError),
+        (429, errors.ThrottledError),
+        (500, errors.TransientError),
+        (503, errors.TransientError),
+    ],
+)
+def test_errors_are_ours_by_their_status(status, kind):
+    from qiskit_ionq.exceptions import IonQAPIError
+
+    response = requests.Response()
+    response.status_code = status
+    for error in (IonQAPIError("no", status, {}, "", ""), requests.HTTPError("no", response=response)):
+        with pytest.raises(kind) as caught, translated():
+            raise error
+        assert type(caught.value) is kind
+        assert caught.value.__cause__ is error
+
+
+def test_errors_without_a_status_are_ours_by_their_kind():
+    from qiskit.exceptions import QiskitError
+    from qiskit_ionq import exceptions
+
+    cases = [
+        (requests.ConnectionError("gone"), errors.TransientError),
+        (requests.Timeout("late"), errors.TransientError),
+        (exceptions.IonQCredentialsError("no key"), errors.CredentialsError),
+        (exceptions.IonQJobFailureError("lost ions"), errors.JobFailedError),
+        (exceptions.IonQJobTimeoutError("late"), errors.TransientError),
+        (QiskitError("no"), errors.RejectedError),
+    ]
+    for error, kind in cases:
+        with pytest.raises(errors.BackendError) as caught, translated():
+            raise error
+        assert type(caught.value) is kind
