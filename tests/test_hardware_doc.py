@@ -116,6 +116,8 @@ def test_the_first_paid_task(call: Call, service: Loopback, capsys: pytest.Captu
 def test_what_a_circuit_costs() -> None:
     assert "100 shots of one circuit are $8.30" in TEXT
     assert pytest.approx(8.30) == 0.30 + 100 * 0.08
+    assert "2500 shots a circuit: $200.30" in TEXT
+    assert pytest.approx(200.30) == 0.30 + 2500 * 0.08
     assert pytest.approx(525_193.60) == 1312 * (0.30 + 5000 * 0.08)
     assert "1312 tasks of 5000 shots, and $525,194" in TEXT
 

@@ -3,6 +3,8 @@
 Nothing is sent.
 """
 
+import sys
+
 import numpy as np
 import pytest
 from braket.devices import LocalSimulator
@@ -10,10 +12,11 @@ from braket.ir.openqasm import Program
 
 from backends.braket import ARNS, open_braket
 from backends.braket.aws import resolve
+from backends.braket.device import BraketDevice
 from backends.braket.session import Session
 from qcaan.circuits.native import NativeCircuit
 from qcaan.circuits.render import render_braket
-from qcaan.errors import CircuitError, ConfigError, CredentialsError
+from qcaan.errors import CircuitError, ConfigError, CredentialsError, IntegrityError, MissingSDK
 
 build = NativeCircuit.build
 RESERVATION = "arn:aws:braket:us-east-1:123456789012:reservation/a1b2"
@@ -167,3 +170,18 @@ def test_a_qpus_region_is_its_own_whatever_is_configured(monkeypatch):
 def test_a_wrong_option_names_its_value_and_the_remedy(options, expected):
     with pytest.raises(ConfigError, match=expected):
         open_braket(**options)
+
+
+def test_opening_a_device_asks_for_nothing():
+    device = open_braket(device="ionq-forte-1", mitigation="debias")
+    assert isinstance(device, BraketDevice)
+    with pytest.raises(IntegrityError):  # decoding needs no credentials
+        device.decode(b"{}", [build(1)])
+    with pytest.raises(CredentialsError, match="aws configure"):
+        _ = device.target
+
+
+def test_without_the_sdk_the_pip_command_is_said_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "braket.aws", None)
+    with pytest.raises(MissingSDK, match=r"pip install 'qcaan\[braket\]'"):
+        BraketDevice(device="ionq-forte-1")

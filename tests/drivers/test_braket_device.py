@@ -1,7 +1,6 @@
 """The driver's calls to AWS one by one, against botocore's own model of the service; nothing leaves this process."""
 
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
-from backends.braket import ARNS, open_braket
+from backends.braket import ARNS
 from backends.braket.aws import resolve
 from backends.braket.capabilities import read_snapshot
 from backends.braket.device import BraketDevice
@@ -21,10 +20,8 @@ from backends.braket.session import Session, _time
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import (
     ConfigError,
-    CredentialsError,
     IntegrityError,
     LateError,
-    MissingSDK,
     RejectedError,
     TransientError,
     UnknownJobError,
@@ -124,16 +121,6 @@ def summary(key, arn=TASK):
     return facts | {"quantumTaskArn": arn, "tags": {"qcaan-key": key}}
 
 
-def test_opening_a_device_asks_for_nothing(monkeypatch):
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    device = open_braket(device="ionq-forte-1", mitigation="debias")
-    assert isinstance(device, BraketDevice)
-    with pytest.raises(IntegrityError):  # decoding needs no credentials
-        device.decode(b"{}", [CIRCUIT])
-    with pytest.raises(CredentialsError, match="aws configure"):
-        _ = device.target
-
-
 def test_the_target_is_read_from_the_device_once(aws):
     a = aws(facts=False, mitigation="debias")
     answer = {
@@ -152,19 +139,18 @@ def test_the_target_is_read_from_the_device_once(aws):
     assert a.device.target is target
 
 
-def test_a_device_that_is_retired_is_refused(aws):
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        ("RETIRED", ConfigError, "is retired; use ionq-forte-1, ionq-forte-enterprise-1"),
+        ("ONLINE", IntegrityError, "not JSON"),
+    ],
+)
+def test_a_device_that_is_gone_or_not_understood_is_refused(aws, status, error, told):
     a = aws(facts=False)
-    names = {"deviceName": "F", "providerName": "I", "deviceType": "QPU", "deviceStatus": "RETIRED"}
-    a.facts.add_response("get_device", {"deviceArn": FORTE, "deviceCapabilities": "{}", **names})
-    with pytest.raises(ConfigError, match="is retired; use ionq-forte-1, ionq-forte-enterprise-1"):
-        _ = a.device.target
-
-
-def test_capabilities_that_are_no_json_are_refused(aws):
-    a = aws(facts=False)
-    names = {"deviceName": "F", "providerName": "I", "deviceType": "QPU", "deviceStatus": "ONLINE"}
+    names = {"deviceName": "F", "providerName": "I", "deviceType": "QPU", "deviceStatus": status}
     a.facts.add_response("get_device", {"deviceArn": FORTE, "deviceCapabilities": "{", **names})
-    with pytest.raises(IntegrityError, match="not JSON"):
+    with pytest.raises(error, match=told):
         _ = a.device.target
 
 
@@ -205,12 +191,9 @@ def test_a_refused_create_is_asked_once(aws):
         a.device.submit([CIRCUIT], 100, KEY)
 
 
-def test_times_of_any_form_have_a_time_zone(aws):
-    a = aws()
+def test_times_of_any_form_have_a_time_zone():
     for text in ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000+00:00", "Thu, 01 Jan 2026 00:00:00 GMT", 1767225600):
         assert _time(text) == NOW
-    a.braket.add_response("get_quantum_task", described("QUEUED"))
-    a.device.poll(TASK)
 
 
 def test_botocore_itself_never_repeats_a_question_about_a_task(session):
@@ -413,9 +396,3 @@ def test_no_secret_is_in_what_a_person_sees(aws):
     with pytest.raises(RejectedError) as caught:
         a.device.poll(TASK)
     assert "not to be told" not in str(caught.value) + repr(a.device) + repr(caught.value.__cause__)
-
-
-def test_without_the_sdk_the_pip_command_is_said_at_once(monkeypatch):
-    monkeypatch.setitem(sys.modules, "braket.aws", None)
-    with pytest.raises(MissingSDK, match=r"pip install 'qcaan\[braket\]'"):
-        BraketDevice(device="ionq-forte-1")
