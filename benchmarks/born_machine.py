@@ -8,7 +8,7 @@ of the target's marginals, the best that a prior without correlations can be; a 
 Noise: the twin of IonQ Forte 1, its error rates scaled. "from the simulator": trained without noise, then only measured
 there; "and 20 updates": gone on there, with the twin's own exact gradient. Shots: on the simulator without noise.
 
-    python benchmarks/born_machine.py [--json] [--out FOLDER] [--qubits N] [--seeds N] [--updates N]
+    python benchmarks/born_machine.py [--json] [--out FOLDER] [--qubits N] [--seeds N] [--updates N] [--budget SHOTS]
 """
 
 import argparse
@@ -105,10 +105,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, help="a folder for born-noise.png and born-shots.png")
-    parser.add_argument("--qubits", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=100, help="before the noise")
-    parser.add_argument("--budget", type=int, default=3_000_000, help="shots in all, of each method")
+    parser.add_argument("--qubits", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--updates", type=int, default=60, help="before the noise")
+    parser.add_argument("--budget", type=int, default=300_000, help="shots in all, of each method")
     given = parser.parse_args()
     found: dict[str, list[Row]] = {"noise": [], "shots": []}
     for seed in range(1, given.seeds + 1):
