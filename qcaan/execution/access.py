@@ -10,23 +10,26 @@ from collections.abc import Callable
 
 from qcaan.errors import CredentialsError, DetachedError, TransientError
 from qcaan.execution.backend import Backend, Simulator
-from qcaan.execution.policy import Clock, Patience
+from qcaan.execution.store import Store
 
 _log = logging.getLogger("qcaan.execution")
 
 
 class Access:
-    """`backend` is replaced by `refresh()`, which makes it anew; without `refresh`, it stays what it is."""
+    """`backend` is replaced by `refresh()`, which makes it anew; without `refresh`, it stays what it is.
+
+    Its facts are old after `facts_s` by the clock of `store`, which goes on while a laptop sleeps.
+    """
 
     def __init__(
-        self, backend: Backend, patience: Patience, clock: Clock, refresh: Callable[[], Backend] | None = None
+        self, backend: Backend, store: Store, facts_s: float, refresh: Callable[[], Backend] | None = None
     ) -> None:
         self.backend = backend
         self.renewals = 0
-        self._facts_s = patience.facts_s
-        self._now = clock.now
+        self._store = store
+        self._facts_s = facts_s
         self._refresh = refresh
-        self._looked_at = clock.now()
+        self._looked_at = store.clock()
 
     @property
     def remote(self) -> bool:
@@ -54,7 +57,7 @@ class Access:
             raise CredentialsError(f"the renewed credentials lead to {after.device}, not {before.device}")
         if before.account != after.account:
             raise CredentialsError(f"the renewed credentials are of account {after.account!r}, not {before.account!r}")
-        self.backend, self._looked_at = renewed, self._now()
+        self.backend, self._looked_at = renewed, self._store.clock()
 
     def look_again(self, *, must: bool = False) -> None:
         """Make a remote backend anew if its facts are older than `Patience.facts_s`.
@@ -63,8 +66,8 @@ class Access:
             DetachedError: the device does not answer, and old facts `must` not do; else they do a while longer.
             QcaanError: as `renew`.
         """
-        age_s = self._now() - self._looked_at
-        if not self.renewable or not self.remote or age_s <= self._facts_s:
+        age_s = self._store.clock() - self._looked_at
+        if not self.renewable or not self.remote or 0 <= age_s <= self._facts_s:  # a clock that was set back tells none
             return
         device, before = self.backend.target.device, self.backend.target.calibration
         try:
@@ -73,7 +76,7 @@ class Access:
             if must:
                 raise DetachedError(f"{device} does not tell its calibration: {error}; resume later", []) from error
             _log.warning("the facts of %s are %.0f s old and cannot be read again: %s", device, age_s, error)
-            self._looked_at = self._now()
+            self._looked_at = self._store.clock()
             return
         if (now := self.backend.target.calibration) != before:
             _log.info("%s has a new calibration: %s", device, now)

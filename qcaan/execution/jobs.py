@@ -186,7 +186,7 @@ def attach(
     Each submission is paid from the budget that it was planned under; those of another budget wait for the first's.
     """
     patience, clock = patience or Patience(), clock or Clock()
-    access = Access(backend, patience, clock, refresh)
+    access = Access(backend, store, patience.facts_s, refresh)
     query = (
         select(calls.c.run, calls.c.tag)
         .join(submissions, calls.c.id == submissions.c.call)
@@ -246,7 +246,7 @@ def cancel(
         store.by_key(key)  # there is one, and only one
     if key is not None and not chosen:
         raise ConfigError(f"there is no open submission with the key {key} on {backend.target.device}")
-    access = Access(backend, patience, clock)
+    access = Access(backend, store, patience.facts_s)
     errors = []
     came: dict[str, tuple[Outcome, str]] = {}
     for job in chosen:

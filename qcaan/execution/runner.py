@@ -85,7 +85,7 @@ class Runner:
         self.budget = budget
         self._patience = patience or Patience()
         self._clock = clock or Clock()
-        self._access = None if backend is None else Access(backend, self._patience, self._clock, refresh)
+        self._access = None if backend is None else Access(backend, store, self._patience.facts_s, refresh)
         self._report = report
         self._compiler = Compiler()
 
