@@ -3,12 +3,13 @@
 Rows have `work`, `ours`, `peer`, `theirs`, `unit`, `ratio`; a ratio above 1 means that ours is better. The whole path
 is timed in turns with the direct call, and the least time of each counts: other work on the machine only adds to it.
 
-Why the whole path on `local` does not come down to 1.1 times the direct call: the driver needs 90 us a circuit, nearly
-all of it random numbers, and 1.1 times that leaves 9 us a circuit for everything that makes a result durable and
-traceable. `--parts` shows where they go. What a submission needs once (two transactions through SQLAlchemy with seven
-statements, the lock, the loop) takes 2 to 3 ms however large the batch is, a tenth of the direct call by itself; what
-every circuit needs (its angles and counts as exact bytes, their digests and checks, its place in the plan, a result
-object) takes 2 to 3 ms for 200. A device that takes longer, such as `aer`, comes near to 1.
+Why the whole path on `local` does not come down to 1.1 times the direct call: the driver needs 85 us a circuit, nearly
+all of it random numbers, which leaves 1.7 ms for everything that makes 200 results durable and traceable. `--parts`
+shows where the time goes, of 17 ms for the direct call on a busy machine: what a submission needs once takes 2.4 ms,
+however large the batch is (1.6 for two transactions with seven statements, 0.8 for the lock, the keys, the loop); what
+every circuit needs takes 2.2 ms for 200 (0.7 counts and 0.5 angles as exact bytes, 0.3 a result object each, 0.3
+digests, 0.3 the reply's checks, 0.1 the plan). The once is SQLAlchemy's own, the rest mostly numpy's calls on arrays of
+250 numbers: 1.25 to 1.3 is what is left. A driver that takes longer, as `aer` does, comes nearer to 1.
 
     python benchmarks/runner.py [--json | --parts]
 """
@@ -20,7 +21,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
@@ -60,13 +60,13 @@ def shifted(circuit: Circuit) -> np.ndarray:
 
 
 def seconds(work: Callable[[int], object], repeats: int = REPEATS) -> float:
-    """Median wall time of `work(k)`, k = 1, 2, ...; the first call warms up."""
+    """Least wall time of `work(k)`, k = 1, 2, ...; the first call warms up."""
     times = []
     for k in range(repeats + 1):
         start = time.perf_counter()
         work(k)
         times.append(time.perf_counter() - start)
-    return median(times[1:])
+    return min(times[1:])
 
 
 def running(runner: Runner, request: Request, tag: str) -> Callable[[int], object]:

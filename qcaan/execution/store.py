@@ -7,6 +7,7 @@ Each verb below is one transaction: when it returns, its step is on the disk. Th
 `plan` writes all submissions of a call at once, with the budget's reservation, so a call is planned completely or not
 at all, and a resumed run continues the plan that it finds instead of making another one. `sending` tells a submission
 that may have reached the device from one that never left; only for simulators, which cost nothing, it is not written.
+A simulator's reply is its counts: `replied` and `decoded` are one step there.
 
 Why each verb names the states that it may follow: if a process lost its lock and another one took over, its next step
 finds the submission elsewhere than it left it, and stops instead of sending it a second time.
