@@ -37,6 +37,14 @@ class FakeTime:
         return Clock(self, self.sleep, random.Random(seed))
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, also where tests run in the background of a shell, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def fake_time() -> FakeTime:
     return FakeTime()
