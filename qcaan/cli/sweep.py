@@ -1,8 +1,7 @@
 """`qcaan sweep`: many runs, several at a time, and what they say together."""
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +10,19 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from qcaan.cli.console import Meter
 from qcaan.cli.options import AsJson, plain
+from qcaan.cli.sweep_table import SweepTable
 from qcaan.errors import ConfigError
 
 if TYPE_CHECKING:
-    from qcaan.learn.sweep import Comparison, PointState
+    from qcaan.learn.sweep import Comparison, Engine
+
+
+class Where(StrEnum):
+    """The engines, as the command line names them."""
+
+    local = "local"
+    ray = "ray"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +42,23 @@ def sweep(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of all runs; repeatable.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")] = 1,
+    engine: Annotated[Where, typer.Option(help="Where runs run: this machine, or a Ray cluster.")] = Where.local,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of the Ray cluster, or auto.", show_default="one is started here"),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at once, each in a process.", show_default="1, or as many as the cluster holds"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="CPUs of each run; another number gives other rounding.",
+            show_default="all cores shared among the jobs; on Ray 1",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory of the sweep.", show_default="sweeps/ and the plan's name")
     ] = None,
@@ -45,12 +67,16 @@ def sweep(
 ) -> None:
     """Run every combination that is not done yet, then compare: tables, a picture of the differences, digits.
 
-    The same command goes on with a sweep.
+    The same command goes on with a sweep, on any engine. Ctrl-C stops its runs; nothing is lost.
+
+    Exit 0: all runs are done. 75: some are detached, their jobs are still at the device. 1: some failed.
 
     Example: qcaan sweep examples/digits.yaml --grid prior.kind=born_machine,bernoulli --grid seed=0,1,2 --jobs 2
     """
     from qcaan.learn.sweep import Plan, Sweep, compare, conduct, write_results
 
+    if address is not None and engine is not Where.ray:
+        raise ConfigError(f"--address {address}: only --engine ray has one")
     if (plan / "sweep.yaml").is_file():
         if grid or overrides or out:
             raise ConfigError(f"{plan} is a sweep with a plan of its own; leave out --grid, --set and --out")
@@ -63,13 +89,20 @@ def sweep(
         for point in found.points:
             typer.echo(point.path)
         return
-    with Meter() as meter:
-        states = conduct(found.points, budget=found.budget, jobs=jobs, report=lambda news: _show(meter, news))
+    budget = found.points[0].config.budget
+    try:
+        with SweepTable(budget.cap_usd if budget else None) as table:
+            engine_here = _open(engine, address, jobs, threads)
+            states = conduct(found.points, budget=found.budget, engine=engine_here, report=table.show)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped, nothing is lost; go on with: qcaan sweep {found.path}", err=True)
+        raise
     result = compare(found)
     written = write_results(found, result)
     if as_json:
         points = [
-            {"run": str(s.point.path), "state": s.state, "step": s.step, "deaths": s.deaths, "error": s.error}
+            {"run": str(s.point.path)}
+            | {name: getattr(s, name) for name in ("state", "step", "total", "usd", "deaths", "error")}
             for s in states
         ]
         typer.echo(json.dumps({"sweep": str(found.path), "points": points, **result.to_dict()}))
@@ -87,6 +120,12 @@ def sweep(
         raise typer.Exit(1 if "failed" in ended else 75)
 
 
+def _open(engine: Where, address: str | None, jobs: int | None, threads: int | None) -> "Engine":
+    from qcaan.learn.sweep import Cluster, Processes
+
+    return Processes(jobs or 1, threads) if engine is Where.local else Cluster(address, jobs, threads)
+
+
 def _parse_grid(item: str) -> tuple[str, list[Any]]:
     key, equals, text = item.partition("=")
     try:
@@ -96,12 +135,6 @@ def _parse_grid(item: str) -> tuple[str, list[Any]]:
     if not values:
         raise ConfigError(f"--grid {item}: write KEY=A,B,... , for example seed=0,1,2")
     return key.strip(), values
-
-
-def _show(meter: Meter, states: Sequence["PointState"]) -> None:
-    numbers = Counter(state.state for state in states)
-    steps = {state.point.path.name: state.step for state in states if state.state == "running"}
-    meter.show("sweep", numbers["done"], len(states), dict(numbers) | steps, quiet=True)
 
 
 def _print(result: "Comparison") -> None:

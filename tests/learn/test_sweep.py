@@ -19,9 +19,9 @@ from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
 from qcaan.learn.priors import KINDS
 from qcaan.learn.run_directory import RunDirectory
-from qcaan.learn.sweep import Plan, Point, PointState, Sweep, compare, conduct, write_results
+from qcaan.learn.sweep import Plan, Point, PointState, Processes, Sweep, compare, conduct, write_results
 from qcaan.learn.sweep.comparison import Interval
-from qcaan.learn.sweep.conductor import run_point
+from qcaan.learn.sweep.engine import run_point
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {
@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_loses_no_run(tmp_path: Path) -> None:
                 child.kill()
 
     (point,) = Sweep.create(plan, tmp_path / "out").points
-    (state,) = conduct([point], budget="b", threads=1, report=kill_once)
+    (state,) = conduct([point], budget="b", engine=Processes(threads=1), report=kill_once)
     assert (state.state, state.deaths) == ("done", 1)
     assert killed[0] < 1500
     (alone,) = Sweep.create(plan, tmp_path / "alone").points
@@ -155,7 +155,7 @@ def test_a_point_that_fails_says_why_and_the_others_go_on(tmp_path: Path) -> Non
     grid = {"data.name": [str(tmp_path / "nothing"), "mnist"]}
     changes = ["train.max_steps=1"]
     sweep = Sweep.create(Plan.load(plan_file(tmp_path, grid=grid), changes=changes), tmp_path / "out")
-    failed, fine = conduct(sweep.points, budget=sweep.budget, jobs=2)
+    failed, fine = conduct(sweep.points, budget=sweep.budget, engine=Processes(jobs=2))
     assert (failed.state, fine.state) == ("failed", "done")
     assert "nothing" in failed.error
     assert failed.deaths == 0
