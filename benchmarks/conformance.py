@@ -23,6 +23,7 @@ BACKENDS: dict[str, dict[str, object]] = {
     "braket": {},
     "braket, twin of Forte-1": {"device": "ionq-forte-1", "emulate": True},
     "braket, Forte-1 on the loopback": {"device": "ionq-forte-1"},
+    "ionq, Forte-1 on the loopback": {"device": "forte-1"},
 }
 LEVELS = (0.001, 0.01, 0.05, 0.2)
 Row = dict[str, object]

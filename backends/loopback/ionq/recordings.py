@@ -53,5 +53,5 @@ def _reply(backend: str, batch: list[NativeCircuit], parts: Mapping[str, object]
         "shots": 400,
         "failure": None,
     }
-    whole = {"job": json.dumps(job | members), "children": [], "results": {}, "aggregate": ""}
-    return json.dumps(whole | parts).encode()
+    whole: dict[str, object] = {"job": json.dumps(job | members), "children": [], "results": {}, "aggregate": ""}
+    return json.dumps(whole | dict(parts)).encode()
