@@ -133,10 +133,14 @@ def attach(
 ) -> None:
     """Bring home what is still at the device, whichever process sent it.
 
-    Waits until every job has ended, for each call of a run up to a day, or for --wait SECONDS; 0 looks once. Ctrl-C
-    detaches: the jobs stay at the device, what has arrived is kept, and the same command goes on.
+    Waits until every job has ended: up to a day for each call of a run,
+    or for --wait SECONDS; with 0 it looks once.
+    Ctrl-C detaches, exit 75: the jobs stay at the device, what has arrived
+    is kept, and the same command goes on.
 
-    Exit 0: all is home. 75: detached, something is still at the device. 1: something failed.
+    Exit 0: all is home.
+    Exit 75: detached, something is still at the device.
+    Exit 1: something failed.
     """
     from qcaan.execution import jobs
     from qcaan.execution.policy import Patience
@@ -178,11 +182,13 @@ def cancel(
 ) -> None:
     """Cancel what is queued: all of a run, or one submission; says what each costs.
 
-    Providers take their time: each job is waited for until it has ended, up to two minutes. Ctrl-C ends the waiting;
-    what was asked to end stays asked, and 'qcaan jobs attach' tells what became of it.
+    Each job is waited for until the provider has ended it, up to two minutes.
+    Ctrl-C ends the waiting: what was asked to end stays asked, exit 75.
 
-    Exit 0: all is cancelled. 3: too late for some, they had ended. 75: some are asked to end and have not ended yet.
-    1: an error, or nobody knows whether it was sent.
+    Exit 0: all are cancelled.
+    Exit 3: too late, some had ended; 'qcaan jobs attach' brings their shots.
+    Exit 75: some are asked to end and have not ended yet.
+    Exit 1: an error, or nobody knows whether one was sent.
     """
     from qcaan.execution import jobs
 

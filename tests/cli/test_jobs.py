@@ -219,7 +219,9 @@ class TestCancel:
 
     def test_help_has_the_exit_codes(self, call):
         told = " ".join(call("jobs", "cancel", "--help").split())
-        assert all(words in told for words in ("up to two minutes", "3: too late", "75: some are asked", "Ctrl-C"))
+        assert all(
+            words in told for words in ("up to two minutes", "Exit 3: too late", "Exit 75: some are asked", "Ctrl-C")
+        )
 
     def test_it_is_too_late(self, call, run, device):
         device._times = (0, 0, 0)
