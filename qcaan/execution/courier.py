@@ -127,7 +127,10 @@ class Courier:
                     step = await journey.go(s)
                 except (BackendError, UnknownFateError, BudgetError, DetachedError) as error:
                     error.add_note(board.about(s))
-                    board.log("error", s, level=logging.WARNING, more=f"{type(error).__name__}: {error}")
+                    # The error is raised when the siblings are home: that may be hours away, or the next moment.
+                    away = any(o.state == "sent" and o.id != s.id for o in board.submissions)
+                    level = logging.WARNING if away else logging.INFO
+                    board.log("error", s, level=level, more=f"{type(error).__name__}: {error}")
                     self._errors.append(error)
                     self._halted |= isinstance(error, CredentialsError | UnavailableError | DetachedError)
                     step = None
