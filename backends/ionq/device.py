@@ -159,7 +159,7 @@ class IonqDevice(Backend):
         """
         text = self._client.get(f"/jobs/{job_id}", f"look at job {job_id}", missing=UnknownJobError)
         told = self._read(text, job_id)
-        status = _STATES.get(told["status"])
+        status = _STATES.get(str(told["status"]))
         if status is None:
             raise IntegrityError(
                 f"job {job_id} has the status {told['status']!r}, known are {', '.join(_STATES)}: IonQ's API may have "
@@ -193,8 +193,10 @@ class IonqDevice(Backend):
             if told["status"] == "completed" and (path := _aggregate_path(job_id, told.get("results") or {})):
                 aggregate = self._whole(path)
             there = set(json.loads(aggregate)) if aggregate else set()
-            done = [one for one in ids if states[one] == "completed" and one not in there]
-            results = {one: self._probabilities(one) for one in done}
+            rest = {one: _STATES.get(states.get(one, "")) for one in ids if one not in there}
+            if open_ := [one for one, state in rest.items() if state in (JobStatus.QUEUED, JobStatus.RUNNING)]:
+                raise LateError(f"job {job_id} has ended, its children {', '.join(open_)} have not")
+            results = {one: self._probabilities(one) for one, state in rest.items() if state is JobStatus.DONE}
         self._polled.pop(job_id, None)
         return json.dumps({"job": text, "children": children, "results": results, "aggregate": aggregate}).encode()
 
@@ -210,7 +212,7 @@ class IonqDevice(Backend):
         """Ask for the end of a job that has not ended. What runs already may still be charged."""
         doing = f"cancel job {job_id}"
         told = self._read(self._client.get(f"/jobs/{job_id}", doing, missing=UnknownJobError), job_id)
-        if _STATES.get(told["status"]) in (JobStatus.QUEUED, JobStatus.RUNNING):
+        if _STATES.get(str(told["status"])) in (JobStatus.QUEUED, JobStatus.RUNNING):
             self._client.put(f"/jobs/{job_id}/status/cancel", doing, missing=UnknownJobError)
 
     @cached_property
@@ -239,6 +241,8 @@ class IonqDevice(Backend):
 
     def _read(self, text: str, job_id: str) -> dict[str, Any]:
         told = parsed(text, f"job {job_id}", "id", "status", "backend")
+        if told["id"] != job_id:
+            raise IntegrityError(f"asked for job {job_id}, told of {told['id']}")
         if told["backend"] != self._backend:
             raise IntegrityError(f"job {job_id} is at {told['backend']}, not {self._backend}")
         return told
@@ -246,10 +250,10 @@ class IonqDevice(Backend):
     def _children(self, job_id: str, ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         """The children as texts, and the status of each; those that the listing leaves out are asked for alone."""
         found = list(texts(self._client, parent_job_id=job_id))
-        left_out = [one for one in ids if one not in {child["id"] for child in children_of(found)}]
+        known = {str(child.get("id")) for child in children_of(found)}
         doing = f"look at the children of {job_id}"
-        found += [self._client.get(f"/jobs/{one}", doing, missing=LateError) for one in left_out]
-        return found, {child["id"]: child["status"] for child in children_of(found)}
+        found += [self._client.get(f"/jobs/{one}", doing, missing=LateError) for one in ids if one not in known]
+        return found, {str(child.get("id")): str(child.get("status")) for child in children_of(found)}
 
     def _probabilities(self, job_id: str) -> str:
         return self._whole(f"/jobs/{job_id}/results/probabilities")

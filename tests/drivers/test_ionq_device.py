@@ -7,7 +7,6 @@ import pytest
 
 from backends.ionq.device import IonqDevice
 from backends.ionq.encode import KEY
-from backends.ionq.search import JobSearch
 from qcaan.circuits.native import NativeCircuit
 from qcaan.errors import (
     ConfigError,
@@ -264,6 +263,10 @@ class TestPoll:
         with pytest.raises(IntegrityError, match=r"is at qpu\.aria-1, not qpu\.forte-1"):
             poll({"backend": "qpu.aria-1"})
 
+    def test_another_job_than_was_asked_for(self):
+        with pytest.raises(IntegrityError, match="asked for job j, told of i"):
+            poll({"id": "i"})
+
     def test_no_such_job(self):
         with pytest.raises(UnknownJobError):
             device().poll("j")
@@ -306,6 +309,14 @@ class TestFetch:
         assert reply["results"] == {"a": '{"0": 1}'}
         assert [json.loads(text).get("id") for text in reply["children"]] == [None, "b"]
 
+    @pytest.mark.parametrize("status", ["started", "ready"])
+    def test_a_child_that_still_runs_is_waited_for(self, status):
+        """Its parent has failed already."""
+        job = JOB | {"status": "failed", "child_job_ids": ["a"]}
+        page = {"jobs": [{"id": "a", "status": status}], "next": None}
+        with pytest.raises(LateError, match="its children a have not"):
+            device(Answers(**{"/jobs/j": job, "/jobs": page})).fetch("j")
+
     @pytest.mark.parametrize("text", ['{"0": 0.5', "", "[1]"])
     def test_a_result_that_is_not_whole_is_late(self, text):
         answers = Answers(**{"/jobs/j": JOB, "/jobs/j/results/probabilities": text})
@@ -324,70 +335,3 @@ class TestCancel:
         answers = Answers(**{"/jobs/j": JOB | {"status": status}, "/jobs/j/status/cancel": {}})
         device(answers).cancel("j")
         assert len(answers.asked) == asked
-
-
-def entry(number, minute, key=None, parent=None):
-    time = f"2026-05-01T{minute // 60:02d}:{minute % 60:02d}:00.000Z"
-    metadata = {KEY: key} if key else None
-    return {"id": f"job-{number}", "submitted_at": time, "metadata": metadata, "parent_job_id": parent}
-
-
-def listing(jobs, size=2):
-    def page(query):
-        start = int(query.get("next", 0))
-        following = start + size
-        return {"jobs": jobs[start:following], "next": str(following) if following < len(jobs) else None}
-
-    return Answers(**{"/jobs": page})
-
-
-JOBS = [entry(k, 600 - 30 * k, key=f"key-{k}") for k in range(8)]
-
-
-class TestSearch:
-    def test_the_newest_is_found_on_the_first_page(self):
-        answers = listing(JOBS)
-        assert JobSearch(answers, "qpu.forte-1").find("key-1") == "job-1"
-        assert answers.asked == [("/jobs", {"target": "qpu.forte-1"})]
-
-    def test_one_that_is_not_there_costs_everything_once(self):
-        answers = listing(JOBS)
-        search = JobSearch(answers, "qpu.forte-1")
-        assert search.find("none") is None
-        assert len(answers.asked) == 4
-        jobs = [entry(9, 630, key="new"), *JOBS]
-        answers.answers |= listing(jobs).answers
-        assert search.find("another") is None
-        assert len(answers.asked) == 4 + 3, "an hour before the newest that was known, and no further"
-        assert search.find("new") == "job-9"
-        assert search.find("key-7") == "job-7"
-        assert len(answers.asked) == 7
-
-    @pytest.mark.parametrize("where", ["first", "last"])
-    def test_another_order_is_read_to_the_end(self, where):
-        jobs = JOBS[::-1] if where == "first" else [*JOBS[:-2], JOBS[-1], JOBS[-2]]
-        answers = listing(jobs)
-        search = JobSearch(answers, "qpu.forte-1")
-        for expected in (4, 8):
-            assert search.find("none") is None
-            assert len(answers.asked) == expected
-
-    def test_times_that_cannot_be_read(self):
-        answers = listing([one | {"submitted_at": 7} for one in JOBS])
-        search = JobSearch(answers, "qpu.forte-1")
-        assert search.find("none") is search.find("none") is None
-        assert len(answers.asked) == 8
-
-    def test_a_child_is_not_the_job(self):
-        """Children that inherited their parent's metadata."""
-        jobs = [entry(1, 61, key="k", parent="job-2"), entry(2, 60, key="k")]
-        assert JobSearch(listing(jobs), "qpu.forte-1").find("k") == "job-2"
-
-    def test_a_list_that_does_not_end(self):
-        answers = Answers(**{"/jobs": {"jobs": [], "next": "a"}})
-        with pytest.raises(IntegrityError, match="page a comes twice"):
-            JobSearch(answers, "qpu.forte-1").find("k")
-
-    def test_a_list_that_changed(self):
-        with pytest.raises(IntegrityError, match="the list of jobs lacks jobs"):
-            JobSearch(Answers(**{"/jobs": {"items": []}}), "qpu.forte-1").find("k")

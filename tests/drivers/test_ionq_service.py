@@ -12,7 +12,15 @@ import qcaan
 from backends.ionq.device import IonqDevice
 from backends.loopback.ionq import Loopback
 from qcaan.circuits.native import NativeCircuit
-from qcaan.errors import BudgetError, ConfigError, CredentialsError, RejectedError, TransientError, UnknownJobError
+from qcaan.errors import (
+    BudgetError,
+    ConfigError,
+    CredentialsError,
+    IntegrityError,
+    RejectedError,
+    TransientError,
+    UnknownJobError,
+)
 from qcaan.execution import Request, Runner, Store
 from qcaan.execution.backend import Failed, JobStatus
 from qcaan.execution.budget import Budget
@@ -110,6 +118,17 @@ def test_a_failed_job_tells_each_circuit_s_reason(service):
     assert (state.status, state.usd) == (JobStatus.DONE, 0.0)
     failed = device.decode(device.fetch(job_id), [FIRST, LAST])
     assert failed == [Failed("QuantumComputerError: the laser unlocked")] * 2
+
+
+def test_a_status_that_is_new_loses_nothing(service, store, monkeypatch):
+    """The run stops and names it; a driver that knows it takes the job that is there."""
+    before = len(service.jobs())
+    with monkeypatch.context() as old:
+        old.setattr("backends.ionq.device._STATES", {"ready": JobStatus.QUEUED, "started": JobStatus.RUNNING})
+        with pytest.raises(IntegrityError, match="has the status 'completed', known are"):
+            in_bases(IonqDevice(device="forte-1"), store)
+    assert [result.shots for result in in_bases(IonqDevice(device="forte-1"), store)] == [200] * 3
+    assert len(service.jobs()) == before + 1
 
 
 def test_a_lost_reply_is_adopted(service):
