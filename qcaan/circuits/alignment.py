@@ -2,7 +2,7 @@
 
 A compiler writes a layer of commuting gates as `ms` gates whose phases on a qubit are the same, or opposite (an axis
 reversed turns the sign of the angle). Each phase is a value of its own, so only the values tell. Where they do agree,
-the program is one with fewer phases, in which such gates share a layer.
+such gates share a layer; the derivatives by their phases are still those of each alone.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def parametric_gates(program: NativeProgram) -> list[Gate]:
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Gates in which the `ms` phases of a qubit within a layer are the first of them.
+    """Which `ms` phases of a qubit within a layer should agree with the first of them.
 
     A qubit's layer ends at a pulse on it, or when a partner comes a second time (Z rotations between two layers, which
     are virtual, may have changed its phase).
@@ -34,7 +34,6 @@ class Alignment:
     Phase `followers[i]` should agree with `leaders[i]`, and reverses angle `angles[i]` if it is opposite; int32.
     """
 
-    gates: tuple[Gate, ...]
     followers: NDArray[np.int32]
     leaders: NDArray[np.int32]
     angles: NDArray[np.int32]
@@ -44,8 +43,8 @@ class Alignment:
         """The alignment of a program."""
         leader: dict[int, int] = {}
         partners: dict[int, set[int]] = {}
-        gates, rows = [], []
-        for gate, start in zip(parametric_gates(program), program.offsets, strict=False):
+        rows = []
+        for gate, start in zip(program.gates, program.offsets, strict=False):
             if gate.name == "ms":
                 for i, q in enumerate(gate.qubits):
                     if gate.qubits[1 - i] in partners.setdefault(q, set()):
@@ -54,17 +53,23 @@ class Alignment:
                     partners[q].add(gate.qubits[1 - i])
                 leaders = [leader.setdefault(q, start + i) for i, q in enumerate(gate.qubits)]
                 rows += [(start + i, first, start + 2) for i, first in enumerate(leaders) if first != start + i]
-                gate = Gate("ms", gate.qubits, (*(Theta(first) for first in leaders), gate.angles[2]))
             elif gate.name in ("gpi", "gpi2"):
                 leader.pop(gate.qubits[0], None)
                 partners.pop(gate.qubits[0], None)
-            gates.append(gate)
-        columns = np.array(rows, dtype=np.int32).reshape(-1, 3).T.copy()
-        return cls(tuple(gates), *columns)
+        return cls(*np.array(rows, dtype=np.int32).reshape(-1, 3).T.copy())
 
-    def apply(self, values: FloatArray) -> FloatArray | None:
-        """The values (B, n_angles) for the aligned gates, or None if some phases do not agree to rounding."""
+    @property
+    def aliases(self) -> dict[int, int]:
+        """Followers and their leaders."""
+        return dict(zip(self.followers.tolist(), self.leaders.tolist(), strict=True))
+
+    def apply(self, values: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """The same gates as values (B, n_angles) whose followers equal their leaders, and the signs of the angles.
+
+        The signs (B, n_angles), 1 or -1, are the derivatives of those values by the ones given. None if some phases
+        do not agree to rounding.
+        """
         from qcaan.circuits.evolve import align
 
-        out = values.copy()
-        return out if align(out, self.followers, self.leaders, self.angles) else None
+        out, signs = values.copy(), np.ones_like(values)
+        return (out, signs) if align(out, signs, self.followers, self.leaders, self.angles) else None

@@ -60,8 +60,8 @@ def bind(tables: Tables, values: Floats, like: Floats) -> Bound:
 
     Returns the cosines and sines of half of every expression; one-bit start states (n, 4); rotations
     (n_layers + 1, n, 2), cos and sin; starts (n_layers, n, 2), the phase of a bit's 0 while all lower bits are 0;
-    full phases of pairs (n_layers, m, m, 2); of words longer than one, the phase exp(i angle) of the Z before the Y
-    (n_layers + 1, n, 2); and the inverse rotations.
+    full phases of pairs (n_layers, m, m, 2); of words longer than one, the phases exp(i angle) of the Z before the Y
+    and of the one behind it (n_layers + 1, n, 4); and the inverse rotations.
     """
     _, _, _, _, pairs, fields, words, word_starts, word_angles = tables
     n_layers, n = fields.shape
@@ -72,7 +72,7 @@ def bind(tables: Tables, values: Floats, like: Floats) -> Bound:
     inverses = np.empty((n_layers + 1, n, 2), dtype=like.dtype)
     starts = np.empty((n_layers, n, 2))
     full = np.empty((n_layers, m, m, 2), dtype=like.dtype)
-    before = np.empty((n_layers + 1, n, 2))
+    around = np.empty((n_layers + 1, n, 4))
     for level in range(n_layers):
         for bit in range(n):
             e = fields[level, bit]
@@ -103,11 +103,13 @@ def bind(tables: Tables, values: Floats, like: Floats) -> Bound:
             ar, ai = (ar / c, ai / c) if c > 0 else (1.0, 0.0)
             br, bi = (br / s, bi / s) if s > 0 else (1.0, 0.0)
             nr, ni = ar * br - ai * bi, ar * bi + ai * br  # exp(-i nu)
-            before[level, bit, 0], before[level, bit, 1] = nr, -ni
+            mr, mi = ar * br + ai * bi, ai * br - ar * bi  # exp(-i mu)
+            around[level, bit, 0], around[level, bit, 1] = nr, -ni
+            around[level, bit, 2], around[level, bit, 3] = mr, -mi
             _turn(starts[level - 1, bit], nr, ni)
             if level < n_layers:
-                _turn(starts[level, bit], ar * br + ai * bi, ai * br - ar * bi)  # exp(-i mu)
+                _turn(starts[level, bit], mr, mi)
     for level in range(n_layers + 1):
         for bit in range(n):
             inverses[level, bit, 0], inverses[level, bit, 1] = rotations[level, bit, 0], -rotations[level, bit, 1]
-    return cos, sin, vectors, rotations, starts, full, before, inverses
+    return cos, sin, vectors, rotations, starts, full, around, inverses

@@ -33,11 +33,12 @@ from qcaan.circuits.slopes import (
     overlaps,
     phase_slopes,
     product_prefixes,
+    quiet_slopes,
     signed_sums,
     turn_slopes_high,
     turn_slopes_low,
 )
-from qcaan.circuits.structure import Tables
+from qcaan.circuits.structure import Quiet, Tables
 
 
 @compiled
@@ -197,6 +198,34 @@ def backward_diagonal(
 
 
 @compiled
+def quiet_rows(
+    tables: Tables, bound: Bound, quiet: Quiet, level: int, v: Floats, u: Floats, first: int, last: int,
+    gradient: Floats,
+) -> None:  # fmt: skip
+    """Add the derivatives by quiet rotations, seen from the start of layer `level`, to `gradient` (n_values,)."""
+    starts, indices, scales, words, word_starts = tables[0], tables[1], tables[2], tables[6], tables[7]
+    heads, passed, cos, sin, m = quiet[0][level - 1], quiet[1][level - 1], bound[0], bound[1], bound[5].shape[1]
+    work, found = np.empty((4, 1 << m), dtype=v.dtype), np.empty(heads.size)
+    for bit in range(heads.size):
+        if heads[bit] < 0:
+            continue
+        re, im = _doubled(cos[heads[bit]], sin[heads[bit]])
+        word = words[level - 1, bit]
+        if level > 1 and word >= 0 and word_starts[word + 1] - word_starts[word] > 1:
+            c, s = bound[6][level - 1, bit, 2], bound[6][level - 1, bit, 3]
+            re, im = re * c - im * s, re * s + im * c
+        found[:] = 0
+        for row in range(first, last):
+            if bit < m or row >> (bit - m) & 1 == 0:
+                quiet_slopes(v, u, row, bit, m, passed[bit], tables[4][level - 1], cos, sin, re, im, work, found)
+        for k in range(found.size):
+            e = passed[bit, k, 1]
+            if e >= 0:
+                for t in range(starts[e], starts[e + 1]):
+                    gradient[indices[t]] += scales[t] * found[k]
+
+
+@compiled
 def _word_slopes(
     angles: Ints, cos: Floats, sin: Floats, x: float, y: float, z: float, ends: bool, slopes: Floats
 ) -> None:
@@ -243,7 +272,7 @@ def gather(
 ) -> None:  # fmt: skip
     """The gradient (n_values,) from the slopes of all layers, and of the first words from the undone state."""
     starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles = tables
-    cos, sin, before = bound[0], bound[1], bound[6]
+    cos, sin, around = bound[0], bound[1], bound[6]
     n_layers, n = fields.shape
     slopes = np.zeros(offsets.size)
     _start_slopes(tables, bound, v, u, slopes)
@@ -262,7 +291,7 @@ def gather(
             if angles.size == 1:
                 slopes[angles[0]] += y
             else:  # from between the word's own Z and Y back to its start
-                c, s = before[level, bit, 0], before[level, bit, 1]
+                c, s = around[level, bit, 0], around[level, bit, 1]
                 x, y = c * x + s * y, c * y - s * x
                 _word_slopes(angles, cos, sin, x, y, singles[level, bit], False, slopes)
     for e in range(offsets.size):
@@ -273,11 +302,11 @@ def gather(
 @entry
 def run_backward(
     tables: Tables, values: Floats, states: Floats, u: Floats, cotangent: Floats, gradient: Floats,
-    high: Literal[1] | None,
+    high: Literal[1] | None, quiet: Quiet | None,
 ) -> None:  # fmt: skip
     """Gradient (B, n_values) of sum(cotangent * probabilities), from the final `states` of `run_forward`.
 
-    The states are undone in place; `u` is work space for one.
+    The states are undone in place; `u` is work space for one. `quiet` is None if no rotation is.
     """
     n_layers, n = tables[5].shape
     for b in range(values.shape[0]):
@@ -292,6 +321,8 @@ def run_backward(
             backward_rows(tables, bound, level, v, u, 0, v.shape[0], turns[level])
             backward_flips(tables, bound, level, v, u, 0, v.shape[0], flips[level])
             backward_diagonal(tables, bound, level, v, u, 0, v.shape[0], singles[level], doubles[level])
+            if quiet is not None:
+                quiet_rows(tables, bound, quiet, level, v, u, 0, v.shape[0], gradient[b])
         gather(tables, bound, v, u, turns, flips, singles, doubles, gradient[b])
 
 
@@ -302,15 +333,19 @@ def state_shape(n: int) -> tuple[int, int]:
 
 
 @entry
-def align(values: Floats, followers: Ints, leaders: Ints, angles: Ints) -> bool:
-    """Reverse the angle wherever a phase is opposite to its leader; False if it is neither that nor the same."""
+def align(values: Floats, signs: Floats, followers: Ints, leaders: Ints, angles: Ints) -> bool:
+    """Let phases equal their leaders; reverse the angle, and its sign, where they were opposite.
+
+    False if a phase was neither.
+    """
     for b in range(values.shape[0]):
-        row = values[b]
+        row, sign = values[b], signs[b]
         for i in range(followers.size):
             apart = row[followers[i]] - row[leaders[i]]
             halves = math.floor(apart / math.pi + 0.5)
             if abs(apart - halves * math.pi) > 1e-14 * (1 + abs(row[followers[i]])):
                 return False
+            row[followers[i]] = row[leaders[i]]
             if halves % 2:
-                row[angles[i]] = -row[angles[i]]
+                row[angles[i]], sign[angles[i]] = -row[angles[i]], -sign[angles[i]]
     return True

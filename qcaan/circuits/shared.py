@@ -14,7 +14,7 @@ from qcaan.circuits import evolve
 from qcaan.circuits.binding import bind
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import PAD, Floats, entry, product_state
-from qcaan.circuits.structure import Tables
+from qcaan.circuits.structure import Structure
 
 Pass = Callable[..., None]
 
@@ -30,17 +30,19 @@ _forward_rows, _forward_columns = _callable(evolve.forward_rows), _callable(evol
 _densities, _bras = _callable(evolve.densities), _callable(evolve.bras)
 _backward_columns, _backward_rows = _callable(evolve.backward_columns), _callable(evolve.backward_rows)
 _backward_flips, _backward_diagonal = _callable(evolve.backward_flips), _callable(evolve.backward_diagonal)
-_gather = _callable(evolve.gather)
+_quiet_rows, _gather = _callable(evolve.quiet_rows), _callable(evolve.gather)
 
 
 class Team:
     """Threads that work on one state. A pool lives as long as one call, so that a fork never meets it."""
 
-    def __init__(self, n_threads: int) -> None:
+    def __init__(self, n_threads: int, structure: Structure) -> None:
         self.n_threads = n_threads
+        self.structure = structure
 
-    def forward(self, tables: Tables, values: FloatArray, v: Floats, out: FloatArray) -> None:
+    def forward(self, values: FloatArray, v: Floats, out: FloatArray) -> None:
         """Final state into `v`, probabilities into `out` (2**n_qubits,)."""
+        tables = self.structure.tables
         bound = _bind(tables, values, v)
         _product_state(bound[2], v)
         rows, columns = v.shape[0], v.shape[1] - PAD
@@ -50,17 +52,16 @@ class Team:
                 self._share(pool, columns, _forward_columns, tables, bound, level, v)
             self._share(pool, rows, _densities, v, out)
 
-    def backward(
-        self, tables: Tables, values: FloatArray, v: Floats, u: Floats, cotangent: FloatArray, gradient: FloatArray
-    ) -> None:
+    def backward(self, values: FloatArray, v: Floats, u: Floats, cotangent: FloatArray, gradient: FloatArray) -> None:
         """Gradient (n_values,) of sum(cotangent * probabilities), from the final state `v`, which is undone in place.
 
         `u` is work space of the same shape.
         """
+        tables, quiet = self.structure.tables, self.structure.quiet
         n_layers, n = tables[5].shape
         bound = _bind(tables, values, v)
         turns, flips, singles = np.zeros((3, self.n_threads, n_layers + 1, n))
-        doubles = np.zeros((self.n_threads, n_layers + 1, n, n))
+        doubles, gradients = np.zeros((self.n_threads, n_layers + 1, n, n)), np.zeros((self.n_threads, gradient.size))
         rows, columns = v.shape[0], v.shape[1] - PAD
         with ThreadPoolExecutor(self.n_threads) as pool:
             self._share(pool, rows, _bras, v, cotangent, u)
@@ -70,7 +71,10 @@ class Team:
                 self._share(pool, rows, _backward_rows, *here, sums=[turns[:, level]])
                 self._share(pool, rows, _backward_flips, *here, sums=[flips[:, level]])
                 self._share(pool, rows, _backward_diagonal, *here, sums=[singles[:, level], doubles[:, level]])
+                if quiet is not None:
+                    self._share(pool, rows, _quiet_rows, tables, bound, quiet, level, v, u, sums=[gradients])
         totals = (sums.sum(axis=0) for sums in (turns, flips, singles, doubles))
+        gradient += gradients.sum(axis=0)
         _gather(tables, bound, v, u, *totals, gradient)
 
     def _share(

@@ -28,7 +28,7 @@ from qcaan.circuits.alignment import Alignment, parametric_gates
 from qcaan.circuits.circuit import Circuit, check_theta
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.native import NativeProgram
-from qcaan.circuits.structure import Tables, find_structure
+from qcaan.circuits.structure import Structure, find_structure
 from qcaan.errors import CircuitError
 
 if TYPE_CHECKING:
@@ -68,15 +68,20 @@ class Engine:
         self._alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) and circuit.n_two_qubit else None
 
     @cached_property
-    def _tables(self) -> Tables:
+    def _structure(self) -> Structure:
         """The structure as it is, for any values."""
-        return find_structure(self.n_qubits, self._gates).tables
+        return find_structure(self.n_qubits, self._gates)
 
     @cached_property
-    def _aligned_tables(self) -> Tables:
-        """The structure of aligned values."""
+    def _aligned_structure(self) -> Structure:
+        """The structure for aligned values."""
         assert self._alignment is not None
-        return find_structure(self.n_qubits, self._alignment.gates).tables
+        return find_structure(self.n_qubits, self._gates, self._alignment.aliases)
+
+    def _fitting(self, batch: FloatArray) -> tuple[Structure, FloatArray, FloatArray | None]:
+        """A structure, its values, and their derivatives by those of the batch; None if they are the same values."""
+        aligned = None if self._alignment is None else self._alignment.apply(batch)
+        return (self._structure, batch, None) if aligned is None else (self._aligned_structure, *aligned)
 
     def probabilities(self, values: ArrayLike) -> FloatArray:
         """Probabilities of all outcomes, float64 (B, 2**n), of `values` (B, n_values), or of one vector (B = 1).
@@ -84,11 +89,8 @@ class Engine:
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        batch = self._checked(values)
-        aligned = None if self._alignment is None else self._alignment.apply(batch)
-        if aligned is None:
-            return self._forward(self._tables, batch, None)
-        return self._forward(self._aligned_tables, aligned, None)
+        structure, batch, _ = self._fitting(self._checked(values))
+        return self._forward(structure, batch, None)
 
     def linearize(self, values: ArrayLike) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Probabilities (B, 2**n), and the function that maps a cotangent (B, 2**n) to its gradient (B, n_values).
@@ -99,9 +101,9 @@ class Engine:
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        batch = self._checked(values)
+        structure, batch, signs = self._fitting(self._checked(values))
         states = np.empty((len(batch), *self._shape), dtype=self._real)
-        out = self._forward(self._tables, batch, states)
+        out = self._forward(structure, batch, states)
         undone = False
 
         def vjp(cotangent: FloatArray) -> FloatArray:
@@ -111,10 +113,10 @@ class Engine:
                 raise CircuitError(f"the cotangent has shape {weights.shape}; these probabilities have {out.shape}")
             gradient = np.zeros((len(batch), self.n_values))
             if undone:
-                self._forward(self._tables, batch, states)
+                self._forward(structure, batch, states)
             undone = True
-            self._run("backward", self._tables, batch, states, weights.reshape(out.shape), gradient)
-            return gradient
+            self._run("backward", structure, batch, states, weights.reshape(out.shape), gradient)
+            return gradient if signs is None else gradient * signs
 
         return out, vjp
 
@@ -128,57 +130,58 @@ class Engine:
             return batch
         return check_theta(batch, self.n_values)
 
-    def _forward(self, tables: Tables, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
+    def _forward(self, structure: Structure, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
         out = np.empty((len(batch), 2**self.n_qubits))
-        self._run("forward", tables, batch, states, out)
+        self._run("forward", structure, batch, states, out)
         return out
 
     def _run(
-        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
+        self, way: Way, structure: Structure, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
     ) -> None:
         """`run_forward` or `run_backward` on all rows of the arrays, on as many threads as pay."""
-        if (kind := (way, self._real, self._high)) not in _warm:
+        if (kind := (way, self._real, self._high, structure.quiet is None)) not in _warm:
             with _announced():
                 _warm.add(kind)
-                self._run(way, tables, batch, states, *arrays)
+                self._run(way, structure, batch, states, *arrays)
         elif self.n_qubits < BATCH_THREADS_FROM or self._threads == 1:
-            self._run_rows(way, tables, batch, states, *arrays)
+            self._run_rows(way, structure, batch, states, *arrays)
         elif self.n_qubits >= STATE_THREADS_FROM and len(batch) < self._threads:
-            self._run_shared(way, tables, batch, states, *arrays)
+            self._run_shared(way, structure, batch, states, *arrays)
         else:
             edges = np.linspace(0, len(batch), self._threads + 1).astype(int).tolist()
 
             def run(part: slice) -> None:
                 rows = (array[part] for array in arrays)
-                self._run_rows(way, tables, batch[part], None if states is None else states[part], *rows)
+                self._run_rows(way, structure, batch[part], None if states is None else states[part], *rows)
 
             with ThreadPoolExecutor(self._threads) as pool:
                 list(pool.map(run, [slice(a, b) for a, b in pairwise(edges)]))
 
     def _run_rows(
-        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
+        self, way: Way, structure: Structure, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
     ) -> None:
         if way == "forward":
             if states is None:
                 states = self._work()[None]
-            self._passes.run_forward(tables, batch, states, *arrays, self._high)
+            self._passes.run_forward(structure.tables, batch, states, *arrays, self._high)
         else:
-            self._passes.run_backward(tables, batch, states, self._work(), *arrays, self._high)
+            work = self._work()
+            self._passes.run_backward(structure.tables, batch, states, work, *arrays, self._high, structure.quiet)
 
     def _run_shared(
-        self, way: Way, tables: Tables, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
+        self, way: Way, structure: Structure, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
     ) -> None:
         from qcaan.circuits.shared import Team
 
-        team = Team(self._threads)
+        team = Team(self._threads, structure)
         work = self._work() if states is None or way == "backward" else states[0]
         for b, values in enumerate(batch):
             state = work if states is None else states[b]
             rows = [array[b] for array in arrays]
             if way == "forward":
-                team.forward(tables, values, state, *rows)
+                team.forward(values, state, *rows)
             else:
-                team.backward(tables, values, state, work, *rows)
+                team.backward(values, state, work, *rows)
 
     def _work(self) -> NDArray[Any]:
         """Space for one state."""
@@ -213,4 +216,4 @@ def _announced() -> Iterator[None]:
         word.cancel()
 
 
-_warm: set[tuple[Way, np.dtype[Any], int | None]] = set()
+_warm: set[tuple[Way, np.dtype[Any], int | None, bool]] = set()

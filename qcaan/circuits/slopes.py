@@ -252,3 +252,91 @@ def _contract(zero: Floats, one: Floats, stride: int, size: int, r0: float, i0: 
     for i in range(stride):
         a, b, x, y = re0[i], im0[i], re1[i], im1[i]
         re0[i], im0[i] = r0 * a + i0 * b + r1 * x + i1 * y, r0 * b - i0 * a + r1 * y - i1 * x
+
+
+@compiled
+def _transitions(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, re: Floats, im: Floats) -> None:
+    """Write conj(u0) v1 - u1 conj(v0) into the equally long `re` and `im`; `size` is how far imaginary parts are."""
+    width = re.size
+    r0, i0, r1, i1 = v0[:width], v0[size:], v1[:width], v1[size:]
+    p0, q0, p1, q1 = u0[:width], u0[size:], u1[:width], u1[size:]
+    for i in range(width):
+        re[i] = p0[i] * r1[i] + q0[i] * i1[i] - p1[i] * r0[i] - q1[i] * i0[i]
+    for i in range(width):
+        im[i] = p0[i] * i1[i] - q0[i] * r1[i] - q1[i] * r0[i] + p1[i] * i0[i]
+
+
+@compiled
+def _sum_over(source: Floats, target: Floats, size: int, position: int, c: float, s: float) -> tuple[float, float]:
+    """Sum over one bit of `size` numbers, where it is 0 times c + i s, where 1 times c - i s; returns the plain sum."""
+    width = 1 << position
+    total_re, total_im = zero(source[0]), zero(source[0])
+    for base in range(0, size // 2, width):
+        a, b = 2 * base, 2 * base + width
+        r0, i0, r1, i1 = source[0, a:], source[1, a:], source[0, b:], source[1, b:]
+        re, im = target[0, base:], target[1, base:]
+        for i in range(width):
+            x, y = c * (r0[i] + r1[i]) - s * (i0[i] - i1[i]), c * (i0[i] + i1[i]) + s * (r0[i] - r1[i])
+            total_re += x
+            total_im += y
+            re[i], im[i] = x, y
+    return total_re, total_im
+
+
+@compiled
+def _transitions_of_bit(v: Floats, u: Floats, row: int, bit: int, m: int, out: Floats) -> int:
+    """Transitions of a bit into `out` (2, 2**m), by the other low bits; a high bit is 0 in `row`. Returns how many."""
+    size, stride = 1 << m, 1 << bit
+    a, b = v[row], u[row]
+    if bit >= m:
+        other = row + (stride >> m)
+        _transitions(a, v[other], b, u[other], size, out[0], out[1])
+        return size
+    if bit >= 5:
+        for base in range(0, size, 2 * stride):
+            re, im = out[0, base // 2 : base // 2 + stride], out[1, base // 2 : base // 2 + stride]
+            _transitions(a[base:], a[base + stride :], b[base:], b[base + stride :], size, re, im)
+    else:
+        for i in range(size // 2):
+            x = spread(i, bit, 1)
+            y, z, w = x + stride, x + size, x + stride + size
+            out[0, i] = b[x] * a[y] + b[z] * a[w] - b[y] * a[x] - b[w] * a[z]
+            out[1, i] = b[x] * a[w] - b[z] * a[y] - b[w] * a[x] + b[y] * a[z]
+    return size // 2
+
+
+@compiled
+def quiet_slopes(
+    v: Floats, u: Floats, row: int, bit: int, m: int, passed: Ints, pairs: Ints, cos: Floats, sin: Floats,
+    re: float, im: float, work: Floats, found: Floats,
+) -> None:  # fmt: skip
+    """Add the slopes of the quiet rotations of a bit in one row, before partner k to found[k], at a layer's start.
+
+    Seen from there, -iY behind some partners is turned about Z by their angles, up or down by their bits: partner after
+    partner is summed over with these phases, and the others without. `passed` (n, 2) and `pairs` (n, n) are as in
+    `Structure`, `cos` and `sin` of half of all angles, re + i im the phase of the head; `work` is (4, 2**m).
+    """
+    source, target = work[:2], work[2:]
+    size = _transitions_of_bit(v, u, row, bit, m, source)
+    total_re, total_im = zero(source[0]), zero(source[0])
+    for i in range(size):
+        total_re += source[0, i]
+        total_im += source[1, i]
+    for k in range(passed.shape[0]):
+        partner, e = passed[k, 0], passed[k, 1]
+        if partner < 0:
+            break
+        if e >= 0:
+            found[k] -= re * total_re - im * total_im
+        e = pairs[max(partner, bit), min(partner, bit)]
+        c, s = (cos[e] * cos[e] - sin[e] * sin[e], 2 * cos[e] * sin[e]) if e >= 0 else (1.0, 0.0)
+        if partner >= m:
+            s = -s if row >> (partner - m) & 1 else s
+            re, im = re * c - im * s, re * s + im * c
+        else:
+            position = partner - (1 if bit < partner else 0)
+            for j in range(k):
+                position -= 1 if passed[j, 0] < partner else 0
+            total_re, total_im = _sum_over(source, target, size, position, c, s)
+            source, target = target, source
+            size //= 2

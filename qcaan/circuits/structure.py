@@ -13,11 +13,14 @@ affine in the engine's values. Three rewritings bring any sequence of them into 
 
 Why Y for mixing: the matrix is real. A qubit measured in its layer's letter needs no word at its end; and a diagonal
 layer, or part of one, that nothing mixes afterwards is dropped: it cannot be seen.
+
+Where values are known to agree (`find_structure`'s aliases), rotations whose angles then vanish are quiet: they do not
+end a layer, but their derivatives are still asked for, each where it stands within its layer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from typing import TypeVar
 
@@ -53,6 +56,24 @@ def turned(p: Letter, q: Letter, quarters: int) -> Letter:
 class _Layer:
     fields: dict[int, Affine] = field(default_factory=dict)
     pairs: dict[tuple[int, int], Affine] = field(default_factory=dict)
+    partners: dict[int, list[int]] = field(default_factory=dict)
+    """Of every qubit, in the order of time."""
+    quiet: dict[int, tuple[Letter, dict[int, Affine]]] = field(default_factory=dict)
+    """The letter of a qubit's quiet rotations, and each by how many partners came before it."""
+
+    def joins(self, q: int, partner: int, word: Word) -> bool:
+        """Whether a further pair joins the layer behind this word of quiet rotations."""
+        letters = {letter for letter, _ in word} | ({self.quiet[q][0]} if q in self.quiet else set())
+        return len(letters) == 0 or (len(letters) == 1 and partner not in self.partners[q])
+
+    def add_partner(self, q: int, partner: int, word: Word) -> None:
+        """A pair joins behind this word, which is emptied."""
+        partners = self.partners.setdefault(q, [])
+        for letter, angle in word:
+            self.quiet.setdefault(q, (letter, {}))[1][len(partners)] = angle
+        word.clear()
+        if partner not in partners:
+            partners.append(partner)
 
 
 @dataclass
@@ -71,17 +92,12 @@ class _Qubit:
         """Record a quarter turn instead of executing it."""
         self.names = {p: self.renamed(turned(p, letter, -quarters)) for p in (X, Y, Z)}
 
-    def first_layer(self, letter: Letter) -> int:
-        """The earliest layer that a pair with this letter can join."""
-        if not self.layers:
-            return 1
-        level, current = self.layers[-1]
-        return level if current == letter and not self.words[-1] else level + 1
-
 
 Ints = NDArray[np.int32]
 Tables = tuple[Ints, Ints, FloatArray, FloatArray, Ints, Ints, Ints, Ints, Ints]
 """starts, indices, scales, offsets, pairs, fields, words, word_starts, word_angles of a `Structure`."""
+Quiet = tuple[Ints, Ints]
+"""heads, passed of a `Structure`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +108,11 @@ class Structure:
     starts[e]..starts[e+1]. Layers: `pairs` (n_layers, n, n) and `fields` (n_layers, n) hold the expression of a pair
     (bit, lower bit) or of a bit, -1 for none; `words` (n_layers + 1, n) holds the word of a bit before the first
     layer or after each, -1 for none; word w is the expressions word_angles[word_starts[w]..word_starts[w+1]], about
-    Y, Z, Y, ..., Y. All integers are int32.
+    Y, Z, Y, ..., Y.
+
+    Quiet rotations: `passed` (n_layers, n, n, 2) holds the partners of a bit in the order of time, each with the
+    expression of the quiet rotation before it, -1 for none; `heads` (n_layers, n) holds the expression of the turn
+    about Z before all of them that makes them rotations about Y, -1 where there are none. All integers are int32.
     """
 
     n_qubits: int
@@ -105,6 +125,13 @@ class Structure:
     words: NDArray[np.int32]
     word_starts: NDArray[np.int32]
     word_angles: NDArray[np.int32]
+    heads: NDArray[np.int32]
+    passed: NDArray[np.int32]
+
+    @cached_property
+    def quiet(self) -> Quiet | None:
+        """The tables of quiet rotations, if there are any."""
+        return (self.heads, self.passed) if (self.heads >= 0).any() else None
 
     @property
     def tables(self) -> Tables:
@@ -115,8 +142,8 @@ class Structure:
         )  # fmt: skip
 
 
-def find_structure(n_qubits: int, gates: Iterable[Gate]) -> Structure:
-    """The layers of a circuit on |0...0>, all qubits measured in Z."""
+def find_structure(n_qubits: int, gates: Iterable[Gate], aliases: Mapping[int, int] | None = None) -> Structure:
+    """The layers of a circuit on |0...0>, all qubits measured in Z; for values in which entries equal their aliases."""
     qubits = [_Qubit() for _ in range(n_qubits)]
     where = list(range(n_qubits))
     layers = [_Layer()]
@@ -126,12 +153,14 @@ def find_structure(n_qubits: int, gates: Iterable[Gate]) -> Structure:
             where[a], where[b] = where[b], where[a]
             continue
         for letters, angle in rotations(gate):
-            _add(qubits, layers, {where[gate.qubits[i]]: p for i, p in letters.items()}, angle)
+            _add(qubits, layers, {where[gate.qubits[i]]: p for i, p in letters.items()}, angle, aliases or {})
     bits = {where[q]: n_qubits - 1 - q for q in range(n_qubits)}
     return _tables(n_qubits, *_in_frames(qubits, layers, bits))
 
 
-def _add(qubits: list[_Qubit], layers: list[_Layer], letters: dict[int, Letter], angle: Affine) -> None:
+def _add(
+    qubits: list[_Qubit], layers: list[_Layer], letters: dict[int, Letter], angle: Affine, aliases: Mapping[int, int]
+) -> None:
     """Place one rotation as early as what it does not commute with allows."""
     quarters = angle.quarter_turns
     if quarters is not None and (len(letters) == 1 or quarters % 2 == 0):
@@ -145,12 +174,20 @@ def _add(qubits: list[_Qubit], layers: list[_Layer], letters: dict[int, Letter],
     if len(renamed) == 1:
         ((q, letter),) = renamed.items()
         qubit = qubits[q]
-        if qubit.layers and qubit.layers[-1][1] == letter and not qubit.words[-1]:
-            _accumulate(layers[qubit.layers[-1][0]].fields, q, angle)
+        level, current = qubit.layers[-1] if qubit.layers else (0, None)
+        if current == letter and not qubit.words[-1] and q not in layers[level].quiet:
+            _accumulate(layers[level].fields, q, angle)
         else:
             _extend(qubit.words[-1], letter, angle)
         return
-    level = max(qubits[q].first_layer(letter) for q, letter in renamed.items())
+    a, b = sorted(renamed)
+    partners = {a: b, b: a}
+    level = 1
+    for q, letter in renamed.items():
+        last, current = qubits[q].layers[-1] if qubits[q].layers else (0, None)
+        word = qubits[q].words[-1]
+        joins = current == letter and all(_vanishes(quiet, aliases) for _, quiet in word)
+        level = max(level, last if joins and layers[last].joins(q, partners[q], word) else last + 1)
     layers.extend(_Layer() for _ in range(level + 1 - len(layers)))
     for q, letter in renamed.items():
         qubit = qubits[q]
@@ -159,8 +196,14 @@ def _add(qubits: list[_Qubit], layers: list[_Layer], letters: dict[int, Letter],
                 _accumulate(layers[level].fields, q, qubit.words[-1].pop()[1])
             qubit.layers.append((level, letter))
             qubit.words.append([])
-    a, b = sorted(renamed)
+        layers[level].add_partner(q, partners[q], qubit.words[-1])
     _accumulate(layers[level].pairs, (a, b), angle)
+
+
+def _vanishes(angle: Affine, aliases: Mapping[int, int]) -> bool:
+    """The angle is trivial for values that equal their aliases."""
+    terms = (Affine(((aliases.get(index, index), scale),)) for index, scale in angle.terms)
+    return bool(aliases) and sum(terms, Affine((), angle.offset)).is_trivial
 
 
 def _accumulate(angles: dict[Key, Affine], key: Key, angle: Affine) -> None:
@@ -198,11 +241,16 @@ def _frame_of(letter: Letter) -> Frame:
     return next(frame for quarters in _QUARTERS if _image(frame := _frame(*quarters), letter) == Z)
 
 
+_AS_Y = {Y: 0, X: 1, -Y: 2, -X: 3}
+"""Quarter turns about Z that make a letter Y."""
+
+
 def _in_frames(
     qubits: list[_Qubit], layers: list[_Layer], bits: dict[int, int]
-) -> tuple[list[_Layer], dict[tuple[int, int], Word]]:
-    """Layers and words by bit, in terms of Y and Z; of the layers, only what can be seen."""
+) -> tuple[list[_Layer], dict[tuple[int, int], Word], dict[tuple[int, int], Affine]]:
+    """Layers, words and heads by bit, in terms of Y and Z; of the layers, only what can be seen."""
     words: dict[tuple[int, int], Word] = {}
+    heads: dict[tuple[int, int], Affine] = {}
     seen: dict[int, int] = {}
     signs: dict[int, float] = {}
     fields: list[dict[int, Affine]] = [{} for _ in layers]
@@ -229,14 +277,20 @@ def _in_frames(
             if rewritten:
                 words[level, bit] = rewritten
                 seen[bit] = level
-    out = [_Layer() for _ in range(1 + max((level for level, _ in words), default=0))]
+            if upcoming and q in layers[upcoming].quiet:
+                quarters = _AS_Y[_image(following, layers[upcoming].quiet[q][0])]
+                heads[upcoming, bit] = fields[upcoming].get(bit, Affine()) + quarters * HALF_PI
+                seen[bit] = upcoming
+    out = [_Layer() for _ in range(1 + max(seen.values(), default=0))]
     for level, layer in enumerate(out):
         layer.fields = {b: a for b, a in fields[level].items() if seen.get(b, 0) >= level and not a.is_trivial}
         for (p, q), angle in layers[level].pairs.items():
             pair = (max(bits[p], bits[q]), min(bits[p], bits[q]))
             if max(seen.get(bit, 0) for bit in pair) >= level and not angle.is_trivial:
                 layer.pairs[pair] = angle * (signs[p] * signs[q])
-    return out, words
+        layer.partners = {bits[q]: [bits[p] for p in partners] for q, partners in layers[level].partners.items()}
+        layer.quiet = {bits[q]: quiet for q, quiet in layers[level].quiet.items()}
+    return out, words, heads
 
 
 def _in_y_and_z(word: Word, frame: Frame, following: Frame) -> Word:
@@ -255,26 +309,38 @@ def _in_y_and_z(word: Word, frame: Frame, following: Frame) -> Word:
     return out
 
 
-def _tables(n_qubits: int, layers: list[_Layer], words: dict[tuple[int, int], Word]) -> Structure:
+def _tables(
+    n_qubits: int,
+    layers: list[_Layer],
+    words: dict[tuple[int, int], Word],
+    heads: dict[tuple[int, int], Affine],
+) -> Structure:
     ids: dict[Affine, int] = {}
 
     def number(angle: Affine) -> int:
         return ids.setdefault(angle, len(ids))
 
     n = max(n_qubits, 3)
-    pairs = np.full((len(layers) - 1, n, n), -1, dtype=np.int32)
-    fields = np.full((len(layers) - 1, n), -1, dtype=np.int32)
-    table = np.full((len(layers), n), -1, dtype=np.int32)
+
+    def empty(*shape: int) -> Ints:
+        return np.full(shape, -1, dtype=np.int32)
+
+    pairs, fields, table = empty(len(layers) - 1, n, n), empty(len(layers) - 1, n), empty(len(layers), n)
+    starting, passed = empty(len(layers) - 1, n), empty(len(layers) - 1, n, n, 2)
     for level, layer in enumerate(layers[1:]):
         for (high, low), angle in layer.pairs.items():
             pairs[level, high, low] = number(angle)
         for bit, angle in layer.fields.items():
             fields[level, bit] = number(angle)
-    starts, angles = [0], []
+        for bit, (_, angles) in layer.quiet.items():
+            starting[level, bit] = number(heads[level + 1, bit])
+            for k, partner in enumerate(layer.partners[bit]):
+                passed[level, bit, k] = partner, number(angles[k]) if k in angles else -1
+    starts, word_angles = [0], []
     for w, ((level, bit), word) in enumerate(words.items()):
         table[level, bit] = w
-        angles += [number(angle) for _, angle in word]
-        starts.append(len(angles))
+        word_angles += [number(angle) for _, angle in word]
+        starts.append(len(word_angles))
     lengths = np.cumsum([0, *(len(angle.terms) for angle in ids)])
     return Structure(
         n_qubits=n,
@@ -286,5 +352,7 @@ def _tables(n_qubits: int, layers: list[_Layer], words: dict[tuple[int, int], Wo
         fields=fields,
         words=table,
         word_starts=np.array(starts, dtype=np.int32),
-        word_angles=np.array(angles, dtype=np.int32),
+        word_angles=np.array(word_angles, dtype=np.int32),
+        heads=starting,
+        passed=passed,
     )

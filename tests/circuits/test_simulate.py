@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import qcaan.circuits.simulate as simulate
 from qcaan.circuits import oracle
-from qcaan.circuits.alignment import Alignment
 from qcaan.circuits.circuit import Circuit, Theta, theta
 from qcaan.circuits.gates import GATES
 from qcaan.circuits.native import NATIVE_NAMES, NativeCircuit, NativeGate, NativeProgram
@@ -281,27 +280,6 @@ def test_sample_follows_the_probabilities() -> None:
 
 def test_sample_never_draws_the_impossible() -> None:
     np.testing.assert_array_equal(sample(np.array([0.0, 1.0 + 1e-12, -1e-17, 0.0]), 50, 1), [[0, 50, 0, 0]])
-
-
-def test_aligned_native_programs_share_layers() -> None:
-    """Phases of a layer that agree, or are opposite, or do not agree: always the oracle's result."""
-    pairs = [(0, 1), (2, 0), (1, 2)] * 2
-    pulses = [NativeGate("gpi2", (q,)) for q in range(3)]
-    program = NativeProgram(3, (*pulses, *(NativeGate("ms", pair) for pair in pairs), *pulses))
-    rng = np.random.default_rng(4)
-    angles = rng.normal(size=(4, program.n_angles))
-    phases = rng.normal(size=(4, 2, 3))
-    for g, pair in enumerate(pairs):
-        for i, q in enumerate(pair):
-            angles[:, 3 + 3 * g + i] = phases[:, g // 3, q]
-    angles[1, 3 + 3 * 2] += np.pi
-    angles[2, 3 + 3 * 2 + 1] -= 3 * np.pi
-    unaligned = angles.copy()
-    unaligned[3, 3 + 3 * 2] += 0.1
-    for batch, is_aligned in ((angles, True), (unaligned, False)):
-        assert (Alignment.of(program).apply(batch) is not None) == is_aligned
-        expected = [oracle.probabilities(circuit) for circuit in NativeCircuit.batch(program, batch)]
-        np.testing.assert_allclose(Engine(program).probabilities(batch), expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(
