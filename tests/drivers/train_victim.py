@@ -9,14 +9,16 @@ rehearsal takes seconds; nothing else differs from the command line.
 
 import json
 import os
+import sqlite3  # noqa: F401
 import sys
 import traceback
 
-import braket.aws  # noqa: F401 - imported once, for all
+import jinja2  # noqa: F401
 import tensorboard.summary  # noqa: F401
 import torch
 import torch._dynamo
 
+import backends.braket.session  # noqa: F401 - imported once, for all
 from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.simulate import Engine
 from qcaan.cli import main
