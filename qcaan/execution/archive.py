@@ -67,7 +67,9 @@ class Archive(Database):
         Raises:
             ConfigError: there is none, or there are several.
         """
-        found = self.rows(select(submissions).where(submissions.c.key.startswith(key, autoescape=True)).limit(2))
+        begins = submissions.c.key.startswith(key, autoescape=True)
+        near = submissions.c.key.between(key, f"{key}z")  # keys are hexadecimal; an index knows this, and no prefix
+        found = self.rows(select(submissions).where(near, begins).limit(2))
         if not key or not found:
             raise ConfigError(f"{self.name} has no submission with the key {key}")
         if len(found) > 1:

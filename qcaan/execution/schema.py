@@ -20,6 +20,7 @@ from sqlalchemy import (
     Engine,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -99,7 +100,7 @@ submissions = Table(
     Column("n_circuits", Integer, nullable=False),
     Column("places", LargeBinary, nullable=False),
     Column("payload_digest", String, nullable=False),
-    Column("budget", String, nullable=False, index=True),
+    Column("budget", String, nullable=False),
     Column("usd_high", Float, nullable=False),
     Column("usd", Float),
     Column("job_id", String, index=True),
@@ -113,6 +114,7 @@ submissions = Table(
     Column("sent_at", Float),
     Column("done_at", Float),
     UniqueConstraint("call", "position", "attempt"),
+    Index("ix_submissions_money", "budget", "usd", "usd_high"),  # what a budget holds is summed without the rows
 )
 
 blobs = Table(
