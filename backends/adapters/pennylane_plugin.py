@@ -97,6 +97,8 @@ class QcaanDevice(Device):  # type: ignore[misc]  # PennyLane has no types
         return tuple(_binned(tape, rows[0].astype(np.int64)) for tape, rows in zip(circuits, found, strict=True))
 
     def _request(self, tape: Any) -> Request:  # noqa: ANN401 - a qml.tape.QuantumScript
+        if not tape.shots:
+            raise DeviceError("qcaan.device counts shots: set them with qml.set_shots; exact results are not supported")
         (measurement,) = tape.measurements
         wires = list(self.wires or tape.wires)
         place = {wire: k for k, wire in enumerate(wires)}
@@ -113,8 +115,6 @@ class QcaanDevice(Device):  # type: ignore[misc]  # PennyLane has no types
 @qml.transform  # type: ignore[untyped-decorator]
 def _check(tape: Any) -> tuple[Any, Any]:  # noqa: ANN401
     """Refuse what no sequence of gates with a readout at its end can be, before PennyLane rewrites it."""
-    if not tape.shots:
-        raise DeviceError("qcaan.device counts shots: set them with qml.set_shots; exact results are not supported")
     for operation in tape.operations:
         if isinstance(operation, qml.ops.MidMeasure | qml.ops.Conditional):
             raise DeviceError(
@@ -130,6 +130,8 @@ def _read_bits(tape: Any) -> tuple[Any, Any]:  # noqa: ANN401
 
     Why not PennyLane's `measurements_from_samples`: it leaves the gates out that measure `Hermitian` and `Projector`.
     """
+    if not tape.measurements:
+        return (tape,), lambda results: results[0]
     for measurement in tape.measurements:
         if not isinstance(measurement, qml.measurements.SampleMeasurement):
             raise DeviceError(f"{measurement} is not accepted with finite shots on qcaan.device, nor supported without")

@@ -16,8 +16,11 @@ from qcaan.circuits.native import NativeCircuit
 from qcaan.conformance import Candidate, check
 from qcaan.execution.backend import JobStatus
 
-# qiskit-ionq warns of a default of Qiskit's own transpile function, which is not used here.
-pytestmark = pytest.mark.filterwarnings("ignore:Transpiler default optimization_level")
+# qiskit-ionq warns of a default of Qiskit's own transpile function, which is not used here; of what it tries again by
+# itself; and of jobs that are cancelled.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Transpiler default optimization_level", "ignore:Retrying", "ignore:Unable to retrieve result"
+)
 MODULE = """
 from qiskit_aer import AerSimulator
 
