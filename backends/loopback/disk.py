@@ -23,16 +23,16 @@ CREATE TABLE IF NOT EXISTS records (kind TEXT NOT NULL, key TEXT NOT NULL, body 
 
 
 class Disk:
-    """The records of one service in the folder `state`. Opened by one process at a time.
+    """The records of one vendor's service in the folder `state`. Opened by one process at a time.
 
     Raises:
         ConfigError: the folder cannot be used, or another service has it open.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, vendor: str) -> None:
         try:
             state.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(state / "service.sqlite", check_same_thread=False, timeout=1)
+            self._db = sqlite3.connect(state / f"{vendor}.sqlite", check_same_thread=False, timeout=1)
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.executescript(_SCHEMA)
         except sqlite3.OperationalError as error:

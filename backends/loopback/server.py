@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 class Options:
     """What a service is started with."""
 
+    vendor: str
+    """Names its file in the folder of its state."""
     state: Path
     """Folder of its state."""
     port: int = 0
@@ -73,7 +75,7 @@ async def _serve(
 ) -> None:
     faults = None if options.faults is None else load_faults(options.faults, vocabulary)
     with open_socket(options.host, options.port) as link:
-        app = build(Disk(options.state))
+        app = build(Disk(options.state, options.vendor))
         if faults is not None:
             app.jobs.set_faults(faults)
         elif app.jobs.injector.faults:

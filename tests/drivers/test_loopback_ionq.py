@@ -4,13 +4,17 @@ import json
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from backends.loopback import braket
 from backends.loopback.errors import Refusal
-from backends.loopback.faults import load_faults, read_faults
+from backends.loopback.faults import Kind, load_faults, read_faults
 from backends.loopback.ionq import Loopback, environment
 from backends.loopback.ionq.body import read_body
 from backends.loopback.ionq.devices import DEVICES
@@ -215,6 +219,14 @@ def test_what_is_told_survives_a_kill(tmp_path, only_loopback):
         assert service.bill_usd() == 3.0
 
 
+def test_a_folder_serves_both_vendors(tmp_path, only_loopback):
+    with Loopback(tmp_path) as service, braket.Loopback(tmp_path) as other:
+        finished(service, GOOD)
+        assert (len(service.jobs()), other.jobs()) == (1, [])
+        with pytest.raises(ConfigError, match="another service has it open"), Loopback(tmp_path):
+            pass
+
+
 class TestFaults:
     def test_its_own_words(self, tmp_path):
         with pytest.raises(ConfigError, match="'no_idempotency' means nothing to this service"):
@@ -223,6 +235,15 @@ class TestFaults:
             read_faults([{"kind": "error", "operation": "CreateQuantumTask"}], "f", VOCABULARY)
         (tmp_path / "f.yaml").write_text("- {kind: failed, device: forte-1}\n")
         assert load_faults(tmp_path / "f.yaml", VOCABULARY)[0].device == "forte-1"
+
+    def test_the_example_has_every_kind(self):
+        path = Path(__file__).parents[2] / "examples" / "faults-ionq.yaml"
+        in_force = {fault.kind for fault in load_faults(path, VOCABULARY)}
+        commented = [line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# - {")]
+        entries = [entry for line in commented for entry in yaml.safe_load(line)]
+        rest = {fault.kind for fault in read_faults(entries, "", VOCABULARY)}
+        assert in_force | rest == set(get_args(Kind)) - {"no_idempotency"}
+        assert not in_force & rest
 
     def test_a_device_alone_is_hit(self, service):
         service.set_faults([{"kind": "failed", "device": "forte-1"}])

@@ -158,7 +158,7 @@ class TestSurvival:
     def test_its_temporary_state_goes_with_it(self):
         with Loopback(noise="none") as service:
             state = service._state
-            assert (state / "service.sqlite").exists()
+            assert (state / "braket.sqlite").exists()
         assert not state.exists()
         with pytest.raises(StoreError, match="does not answer"):
             service.jobs()

@@ -61,7 +61,7 @@ def serve(
     except ImportError as error:
         raise MissingSDK("loopback", (error.name or str(error)).partition(".")[0]) from error
     pace = Pace(queue_s=latency_s, run_s=run_s, physics=Physics(noise, seed, repeatable))
-    options = server.Options(state=state, port=port, host=host, faults=faults)
+    options = server.Options(vendor="braket", state=state, port=port, host=host, faults=faults)
     server.serve(
         options,
         VOCABULARY,
