@@ -127,3 +127,11 @@ class TestFetched:
         facts = self.facts() | {"braketSchemaHeader": {"name": "braket.device_schema.rigetti.x", "version": "1"}}
         with pytest.raises(ConfigError, match=r"is a braket\.device_schema\.rigetti\.x, not of an IonQ device"):
             twin(capabilities=self.save(tmp_path / "rigetti.json", facts))
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_twin_is_built_from_what_the_service_says() -> None:
+    device, made = open_braket(device="ionq-forte-1").target, twin(capabilities="device").target
+    assert made.native_gates == device.native_gates
+    assert made.figures.two_qubit_fidelity == pytest.approx(device.figures.two_qubit_fidelity)
+    assert made.device == f"emulator of {FORTE}"

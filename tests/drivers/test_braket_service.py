@@ -353,17 +353,6 @@ def test_aws_refuses_what_its_spending_limit_does_not_cover(forte, run, new):
         forte(device="ionq-forte-enterprise-1", spending_limit_usd=3.0).submit([NATIVE], 100, "0" * 64)
 
 
-def test_a_twin_is_built_from_what_the_device_says_today(forte, new):
-    device, twin = (
-        forte().target,
-        qcaan.open_backend("braket", device="ionq-forte-1", emulate=True, capabilities="device"),
-    )
-    assert twin.target.native_gates == device.native_gates
-    assert twin.target.figures.two_qubit_fidelity == pytest.approx(device.figures.two_qubit_fidelity)
-    assert twin.target.device == f"emulator of {FORTE}"
-    assert new() == []
-
-
 def test_show_never_spends(new):
     shown = CliRunner().invoke(app, ["backends", "show", "braket", "--set", "device=ionq-forte-1", "--json"])
     assert shown.exit_code == 0, shown.output
