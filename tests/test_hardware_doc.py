@@ -8,9 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
 import pytest
-import typer
 import yaml
 
 from backends.loopback.braket import Loopback
@@ -23,7 +21,6 @@ BLOCKS = [
     (language, textwrap.dedent(body)) for language, body in re.findall(r"^ *```(\w*)\n(.*?)^ *```", TEXT, re.M | re.S)
 ]
 COMMANDS = [line for language, body in BLOCKS if language == "sh" for line in body.splitlines()]
-INLINE = re.findall(r"`(qcaan [^`]+)`", TEXT)
 Call = Callable[[str], str]
 
 
@@ -120,19 +117,6 @@ def test_what_a_circuit_costs() -> None:
     assert pytest.approx(200.30) == 0.30 + 2500 * 0.08
     assert pytest.approx(525_193.60) == 1312 * (0.30 + 5000 * 0.08)
     assert "1312 tasks of 5000 shots, and $525,194" in TEXT
-
-
-@pytest.mark.parametrize("line", sorted({*COMMANDS, *INLINE}))
-def test_every_command_and_option_exists(line: str) -> None:
-    """The command line would take it; commands named without their arguments must exist."""
-    _, *words = shlex.split(line)
-    command: click.Command = typer.main.get_command(cli.app)
-    while isinstance(command, click.Group):
-        assert words, f"{line}: a command is missing"
-        command = command.commands[words.pop(0)]
-    with_arguments = line in COMMANDS or any(word.startswith("--") for word in words)
-    if with_arguments:
-        command.make_context(line, words)
 
 
 def test_every_file_that_is_named_exists() -> None:

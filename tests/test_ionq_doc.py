@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-import click
 import pytest
-import typer
 import yaml
 
 from backends.ionq.device import IonqDevice
@@ -119,12 +117,3 @@ def test_every_option_is_told() -> None:
     told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert told == {field.name for field in fields(IonqDevice)}
     assert all(f"`{model}`" in TEXT for model in NOISE_MODELS)
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_and_option_exists(line: str) -> None:
-    _, *words = shlex.split(line)
-    command: click.Command = typer.main.get_command(cli.app)
-    while isinstance(command, click.Group):
-        command = command.commands[words.pop(0)]
-    command.make_context(line, words)
