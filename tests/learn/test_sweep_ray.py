@@ -46,7 +46,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (facts / "entry_points.txt").write_text(entry)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         yield
 
 
