@@ -107,8 +107,11 @@ class TestSurvival:
                         return
 
             for _ in range(2):
+                before = len(told)
                 running = [pool.submit(client_of_its_own) for _ in range(4)]
-                time.sleep(0.4)
+                while len(told) <= before + 10:
+                    time.sleep(0.01)
+                time.sleep(0.2)
                 service.kill()
                 [one.result() for one in running]
                 service.restart()
