@@ -24,7 +24,7 @@ try:
     import pennylane as qml
     from pennylane.devices import Device, ExecutionConfig
     from pennylane.devices.modifiers import simulator_tracking, single_tape_support
-    from pennylane.devices.preprocess import decompose, validate_device_wires
+    from pennylane.devices.preprocess import decompose, device_resolve_dynamic_wires, validate_device_wires
     from pennylane.exceptions import DeviceError
     from pennylane.transforms import broadcast_expand, diagonalize_measurements, split_non_commuting
 except ImportError as error:
@@ -86,8 +86,10 @@ class QcaanDevice(Device):  # type: ignore[misc]  # PennyLane has no types
             target_gates={*GATES, "GlobalPhase"},
             stopping_condition=lambda operation: operation.name in GATES or operation.name == "GlobalPhase",
             skip_initial_state_prep=False,
+            device_wires=self.wires,
             name=self.name,
         )
+        program.add_transform(device_resolve_dynamic_wires, wires=self.wires, allow_resets=False)
         return program, execution_config or ExecutionConfig()
 
     def execute(self, circuits: Sequence[Any], execution_config: ExecutionConfig | None = None) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""`docs/adapters.md` runs as it stands, block by block in one session; what it shows is what is printed."""
+"""The Python of `docs/adapters.md` runs as it stands, in one session; what the page shows is what is printed."""
 
 import contextlib
 import io
@@ -13,8 +13,10 @@ def test_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
     out = ""
-    assert {kind for kind, _ in BLOCKS} == {"python", "text"}
+    assert [kind for kind, _ in BLOCKS].count("python") >= 8
     for kind, block in BLOCKS:
+        if kind == "sh":
+            continue  # PennyLane's suite takes minutes; its plugin is tested by test_pennylane_plugin.py
         if kind == "text":
             assert out == block
             continue
