@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -216,6 +217,7 @@ class QiskitDevice(Backend):
         self._device, self._run_options = device, options.run_options
         self._job = load("qiskit", "retrieve", options.retrieve) if options.retrieve else device.retrieve_job
         self._compiled = Compiled(device.target, options.level)
+        self._compiling = Lock()
         self.target = options.target(
             device,
             self._compiled,
@@ -228,7 +230,8 @@ class QiskitDevice(Backend):
 
     def submit(self, batch: Sequence[NativeCircuit], shots: int, key: str) -> str:
         """One job; its circuits are called after the key, which few providers show."""
-        circuits = self._compiled.circuits(batch)
+        with self._compiling:
+            circuits = self._compiled.circuits(batch)
         for place, circuit in enumerate(circuits):
             circuit.name = f"{key}-{place}"
         with translated():
