@@ -6,10 +6,10 @@ This is the one seam where HTTP errors become errors of qcaan, whose type says w
 |---|---|
 | ThrottledError | 429: surely not accepted |
 | TransientError | 409, 5xx (Cloudflare's 520 to 529 too), lost connections, time-outs, broken or unreadable replies |
-| CredentialsError | 401, 403 |
+| CredentialsError | 401 |
 | UnavailableError | 402, 423: the account's credit or the device |
 | the caller's | 404: what is missing depends on what was asked for |
-| RejectedError | every other refusal, redirects too |
+| RejectedError | every other refusal, 403 for a right that the key lacks and redirects too |
 
 Why a POST is never sent twice here: IonQ knows no idempotency key, and its own clients, which repeat a POST whose reply
 was lost, make two jobs of it. The core looks for the first job before it asks again.
@@ -151,8 +151,8 @@ def _refusal(response: requests.Response, body: str, doing: str, missing: type[Q
     text = f"{doing}: HTTP {status}: {_message(body)}{later}"
     if status == 429:
         return ThrottledError(text)
-    if status in (401, 403):
-        return CredentialsError(f"{text}; {LOGIN}, or ask for the right to use the device, then resume")
+    if status == 401:
+        return CredentialsError(f"{text}; {LOGIN}, then resume")
     if status in (402, 423):
         return UnavailableError(text)
     if status == 404:

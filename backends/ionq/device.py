@@ -292,7 +292,12 @@ class IonqDevice(Backend):
     def _cost_usd(self, job_id: str) -> float | None:
         if not self._is_qpu:
             return None
-        told = parsed(self._client.get(f"/jobs/{job_id}/cost", f"ask the cost of {job_id}"), "the cost").get("cost")
+        told: object = None
+        try:
+            text = self._client.get(f"/jobs/{job_id}/cost", f"ask the cost of {job_id}")
+            told = parsed(text, "the cost").get("cost")
+        except (RejectedError, IntegrityError) as error:  # a paid result must not wait for its bill
+            told = error
         usd = self._usd(told.get("value"), told.get("unit")) if isinstance(told, dict) else None
         if usd is None:
             _log.warning(

@@ -47,7 +47,7 @@ TOLD = {"statusCode": 400, "error": "Bad Request", "message": "because"}
 TABLE = [
     ((400, TOLD), errors.RejectedError),
     ((401, TOLD), errors.CredentialsError),
-    ((403, TOLD), errors.CredentialsError),
+    ((403, TOLD), errors.RejectedError),
     ((402, TOLD), errors.UnavailableError),
     ((423, TOLD), errors.UnavailableError),
     ((404, TOLD), errors.LateError),

@@ -252,6 +252,11 @@ class TestPoll:
         """None: the bound that was reserved is kept."""
         assert poll({}, cost).usd == usd
 
+    @pytest.mark.parametrize("answer", [RejectedError("HTTP 403"), "<html>"])
+    def test_a_paid_result_does_not_wait_for_its_bill(self, answer):
+        state = device(Answers(**{"/jobs/j": JOB, "/jobs/j/cost": answer})).poll("j")
+        assert (state.status, state.usd) == (JobStatus.DONE, None)
+
     def test_credits_by_the_option_s_rate(self):
         assert poll({}, {"cost": {"value": 12, "unit": "credit"}}, usd_per_credit=0.5).usd == 6.0
 
