@@ -8,6 +8,8 @@ of its qubits by t, because it leaves Paulis alone that commute with Z x Z and t
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import Ints, compiled, entry
 
+INLINED = "a84e8e00605d"  # kernels: see `qcaan.circuits.kernels.entry`
+
 
 @entry
 def evolve(state: FloatArray, ops: Ints, values: FloatArray) -> None:

@@ -40,6 +40,8 @@ from qcaan.circuits.slopes import (
 )
 from qcaan.circuits.structure import Quiet, Tables
 
+INLINED = "fd9f90d74376"  # binding, kernels, slopes, structure: see `qcaan.circuits.kernels.entry`
+
 
 @compiled
 def _row_starts(row: int, cos: Floats, sin: Floats, pairs: Ints, starts: Floats, m: int, out: Floats) -> None:

@@ -41,7 +41,10 @@ _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 compiled = cast(Callable[[Function], Function], njit(**_ANY_ORDER, **_INNER))
 """Decorates a function that only compiled code calls."""
 entry = cast(Callable[[Function], Function], njit(**_ANY_ORDER, cache=True))
-"""Decorates a function that Python calls; its machine code is kept on disk."""
+"""Decorates a function that Python calls; its machine code is kept on disk.
+
+Why a module with entry functions says `INLINED`, a digest of the modules whose code it takes in: numba reads machine code
+from the disk while the entry function's own file is unchanged, whatever became of the others. A test compares."""
 _in_order = cast(Callable[[Function], Function], njit(**_OPTIONS, **_INNER, fastmath={"contract"}))
 
 

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import cos_sin
 
+INLINED = "a84e8e00605d"  # kernels: see `qcaan.circuits.kernels.entry`
+
 LANES = 32
 SUM, FOLD, TURN, START, ROTATE, ACROSS, CARRY, UNIT, MIX, PULSES, ARGUMENT, MS = range(12)
 
