@@ -40,7 +40,7 @@ from qcaan.circuits.slopes import (
 )
 from qcaan.circuits.structure import Quiet, Tables
 
-INLINED = "fd9f90d74376"  # binding, kernels, slopes, structure: see `qcaan.circuits.kernels.entry`
+INLINED = "6da210d11462"  # binding, kernels, slopes, structure: see `qcaan.circuits.kernels.entry`
 
 
 @compiled

@@ -43,8 +43,8 @@ compiled = cast(Callable[[Function], Function], njit(**_ANY_ORDER, **_INNER))
 entry = cast(Callable[[Function], Function], njit(**_ANY_ORDER, cache=True))
 """Decorates a function that Python calls; its machine code is kept on disk.
 
-Why a module with entry functions says `INLINED`, a digest of the modules whose code it takes in: numba reads machine code
-from the disk while the entry function's own file is unchanged, whatever became of the others. A test compares."""
+Why a module with entry functions says `INLINED`, a digest of the modules whose code it takes in: numba reads machine
+code from the disk while the entry function's own file is unchanged, whatever became of the others. A test compares."""
 _in_order = cast(Callable[[Function], Function], njit(**_OPTIONS, **_INNER, fastmath={"contract"}))
 
 
