@@ -83,10 +83,13 @@ def test_without_ray_the_command_to_install_it_is_told(
     assert "pip install 'qcaan[ray]'" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_signal_leaves_nobody_behind(plan: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("engine", "number"), [("local", signal.SIGINT), ("local", signal.SIGKILL), ("ray", signal.SIGINT)]
+)
+def test_a_signal_leaves_nobody_behind(plan: Path, engine: str, number: signal.Signals) -> None:
     """Ctrl-C reaches every process of the terminal; a conductor that is killed can end nobody, and nobody works on."""
-    command = [Path(sys.executable).parent / "qcaan", "sweep", plan, "--jobs", "2", "--threads", "1", "--out", "out"]
+    options = ["--engine", engine, "--jobs", "2", "--threads", "1", "--out", "out"]
+    command = [Path(sys.executable).parent / "qcaan", "sweep", plan, *options]
     process = subprocess.Popen(
         command, cwd=plan.parent, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
