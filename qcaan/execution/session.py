@@ -4,6 +4,9 @@ Such a program says "run this", and means new shots each time. A call is therefo
 that content has been asked for: a program that died and is started again under the same run name, on the same store,
 gets the shots that are recorded and pays for what is missing. What it asks for more often than before is new.
 
+Why calls wait for each other: two threads that ask for the same at the same time would both be told that they ask for
+the first time, and get the same shots. Circuits that may run at the same time belong into one call.
+
 Why shots are shuffled: the core keeps counts, so their order is lost, and sorted rows would bias whoever takes the
 first half of them. The order is random, drawn from the session's seed, and the same when the call is repeated.
 """
@@ -13,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -29,7 +33,7 @@ __all__ = ["Budget", "Request", "Session", "Store", "without_idle"]
 
 
 class Session:
-    """One program's calls to one backend.
+    """One program's calls to one backend. Threads may share it: one call is made after the other.
 
     Args:
         backend: a backend, or its name in the registry.
@@ -60,6 +64,7 @@ class Session:
         name = run or f"{client} on {device.target.name}, {device.target.device}, seed {seed}"
         self.runner = Runner(device, store=held, run=name, seed=seed, policy=policy, budget=budget)
         self._asked: Counter[str] = Counter()
+        self._lock = Lock()
 
     @property
     def backend(self) -> Backend:
@@ -81,9 +86,10 @@ class Session:
             QcaanError: see `Runner.run`. A call that did not end well has the same name when it is repeated.
         """
         digest = self.runner.tag_of(requests)
-        tag = f"{digest[:32]} {self._asked[digest] + 1}"
-        results = self.runner.run(requests, tag=tag)
-        self._asked[digest] += 1
+        with self._lock:
+            tag = f"{digest[:32]} {self._asked[digest] + 1}"
+            results = self.runner.run(requests, tag=tag)
+            self._asked[digest] += 1
         seed = int.from_bytes(hashlib.sha256(f"{self.runner.seed} {tag}".encode()).digest()[:8], "big")
         rng = np.random.default_rng(seed)
         return tag, [[rng.permutation(result.bits()) for result in rows] for rows in results]

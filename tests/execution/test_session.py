@@ -1,5 +1,7 @@
 """Calls without names: named by content and count, shuffled, on the qubits that are used."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,14 @@ def test_a_call_is_named_by_its_content_and_by_how_often_it_was_made(tmp_path):
         tag, rows = other.shots([Request(coins, shots)])
         assert tag == call[0]
         np.testing.assert_array_equal(rows[0][0], call[1][0][0])
+
+
+def test_threads_that_ask_for_the_same_get_shots_of_their_own():
+    made = session()
+    with ThreadPoolExecutor(4) as pool:
+        calls = list(pool.map(made.shots, [[Request(coins, 50)]] * 4))
+    assert sorted(tag.split()[1] for tag, _ in calls) == ["1", "2", "3", "4"]
+    assert len({rows[0][0].tobytes() for _, rows in calls}) == 4
 
 
 def test_seeds_and_runs_keep_programs_apart(tmp_path):
