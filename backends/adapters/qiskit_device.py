@@ -37,6 +37,16 @@ from qcaan.errors import (
 )
 from qcaan.execution.backend import Backend, Counts, Failed, JobState, JobStatus, Price, Simulator, Target
 
+_STATES = {
+    "INITIALIZING": JobStatus.QUEUED,
+    "VALIDATING": JobStatus.QUEUED,
+    "QUEUED": JobStatus.QUEUED,
+    "RUNNING": JobStatus.RUNNING,
+    "DONE": JobStatus.DONE,
+    "ERROR": JobStatus.FAILED,
+    "CANCELLED": JobStatus.CANCELLED,
+}
+"""Qiskit's own statuses of a job."""
 Kind = Literal["simulator", "emulator", "qpu"]
 
 
@@ -178,12 +188,12 @@ class QiskitSimulator(Simulator):
                 return self._sampled(batch, shots, seed)
             circuits = self._compiled.circuits(batch)
             if not self._seed_option:
-                return _read(_run(self._device, circuits, shots, self._options.run_options).result(), batch)
+                return _all(_read(_run(self._device, circuits, shots, self._options.run_options).result(), batch))
             counts = []
             for place, circuit in enumerate(circuits):
                 own = int(np.random.SeedSequence([seed, place]).generate_state(1)[0]) >> 1
                 more = {**self._options.run_options, "seed_simulator": own}
-                counts += _read(_run(self._device, [circuit], shots, more).result(), [batch[place]])
+                counts += _all(_read(_run(self._device, [circuit], shots, more).result(), [batch[place]]))
             return counts
 
     def _sampled(self, batch: Sequence[NativeCircuit], shots: int, seed: int) -> list[Counts]:
@@ -244,10 +254,13 @@ class QiskitDevice(Backend):
                 name = _status(self._job(job_id))
         except JobFailedError as error:
             return JobState(JobStatus.FAILED, str(error))
-        known = {"DONE": JobStatus.DONE, "ERROR": JobStatus.FAILED, "CANCELLED": JobStatus.CANCELLED}
-        if name in known:
-            return JobState(known[name], "" if name == "DONE" else f"the provider says {name.lower()}")
-        return JobState(JobStatus.RUNNING if name == "RUNNING" else JobStatus.QUEUED)
+        if name not in _STATES:
+            raise IntegrityError(
+                f"job {job_id} has the status '{name}', known are {', '.join(_STATES)}; it is left as it is"
+            )
+        status = _STATES[name]
+        ended_badly = status in (JobStatus.FAILED, JobStatus.CANCELLED)
+        return JobState(status, f"the provider says {name.lower()}" if ended_badly else "")
 
     def fetch(self, job_id: str) -> bytes:
         """The result as Qiskit's own JSON."""
@@ -263,12 +276,15 @@ class QiskitDevice(Backend):
         return json.dumps(result.to_dict(), default=str).encode()
 
     def decode(self, reply: bytes, batch: Sequence[NativeCircuit]) -> list[Counts | Failed]:
-        """Counts; where a provider has rounded its probabilities to others than were asked for, the nearest ones."""
+        """Counts; where a provider has rounded its probabilities to others than were asked for, the nearest ones.
+
+        A circuit that failed alone is `Failed`.
+        """
         from qiskit.exceptions import QiskitError
         from qiskit.result import Result
 
         try:
-            return list(_read(Result.from_dict(json.loads(reply)), batch))
+            return _read(Result.from_dict(json.loads(reply)), batch)
         except (ValueError, KeyError, TypeError, AttributeError, QiskitError) as error:
             raise IntegrityError(f"not a Qiskit result: {error!r}") from error
 
@@ -306,14 +322,22 @@ def _run(device: Any, circuits: list[Any], shots: int, options: Mapping[str, Any
     return device.run(circuits if len(circuits) > 1 else circuits[0], shots=shots, **options)
 
 
-def _read(result: Any, batch: Sequence[NativeCircuit]) -> list[Counts]:  # noqa: ANN401 - a qiskit.result.Result
-    if not result.success:
-        reasons = sorted({str(item.status) for item in result.results if not item.success} | {str(result.status)})
-        raise RejectedError(f"the device could not run the batch: {'; '.join(reasons)}")
+def _all(items: Sequence[Counts | Failed]) -> list[Counts]:
+    """The counts of a simulator, which has no circuit that may fail alone."""
+    if failed := sorted({item.reason for item in items if isinstance(item, Failed)}):
+        raise RejectedError(f"the device could not run the batch: {'; '.join(failed)}")
+    return [item for item in items if isinstance(item, Counts)]
+
+
+def _read(result: Any, batch: Sequence[NativeCircuit]) -> list[Counts | Failed]:  # noqa: ANN401 - a qiskit Result
     if len(result.results) != len(batch):
-        raise IntegrityError(f"the reply has {len(result.results)} results for {len(batch)} circuits")
-    counts = []
+        told = result.status or "no reason given"
+        raise IntegrityError(f"the reply has {len(result.results)} results for {len(batch)} circuits: {told}")
+    counts: list[Counts | Failed] = []
     for place, circuit in enumerate(batch):
+        if not result.results[place].success:
+            counts.append(Failed(str(result.results[place].status or result.status)))
+            continue
         n, shots = circuit.n_qubits, result.results[place].shots
         found = {bits.replace(" ", ""): int(k) for bits, k in result.get_counts(place).items()}
         probabilities = result.data(place).get("probabilities")

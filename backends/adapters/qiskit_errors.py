@@ -2,6 +2,9 @@
 
 Why by HTTP status: providers have error classes of their own, but nearly all of them are HTTP services, and what to do
 about an error is in its status. Where there is none, the words in the name of its class decide.
+
+Why a connection that broke anywhere, an error about a reply of success, 408 and 409 are transient: whether a job was
+made is not known, and a refusal would say that there surely is none.
 """
 
 import math
@@ -30,23 +33,31 @@ def translated() -> Iterator[None]:
         yield
     except BackendError:
         raise
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise TransientError(f"the provider was not reached, or did not answer: {error}") from error
     except (QiskitError, requests.RequestException, ValueError, TypeError) as error:
         raise _as_ours(error) from error
 
 
 def _as_ours(error: Exception) -> BackendError:
+    from requests import exceptions as of_requests
+
+    broken = (
+        of_requests.ConnectionError,
+        of_requests.Timeout,
+        of_requests.ChunkedEncodingError,
+        of_requests.ContentDecodingError,
+        of_requests.JSONDecodeError,
+    )
     causes: list[BaseException | None] = [error, getattr(error, "_cause", None), error.__cause__]
     found = (
         getattr(e, "status_code", None) or getattr(getattr(e, "response", None), "status_code", None) for e in causes
     )
     status = next((int(code) for code in found if code), math.nan)
+    is_broken = math.isnan(status) and any(isinstance(cause, broken) for cause in causes)
     text = f"{type(error).__name__}: {error}"
     kind: type[BackendError] = RejectedError
     if status == 429:
         kind = ThrottledError
-    elif status >= 500:
+    elif status < 300 or status in (408, 409) or status >= 500:
         kind = TransientError
     elif status in (402, 424):
         kind = UnavailableError
@@ -56,6 +67,6 @@ def _as_ours(error: Exception) -> BackendError:
         kind = UnknownJobError
     elif "JobFailure" in type(error).__name__:
         kind = JobFailedError
-    elif "Retriable" in type(error).__name__ or "Timeout" in type(error).__name__:
+    elif is_broken or "Retriable" in type(error).__name__ or "Timeout" in type(error).__name__:
         kind = TransientError
     return kind(text)

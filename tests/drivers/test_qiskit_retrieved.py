@@ -1,7 +1,9 @@
 """Qiskit devices whose jobs are looked up again by their ids: qiskit-ionq at the loopback service; errors by class."""
 
+import json
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -14,7 +16,7 @@ from backends.loopback.ionq.candidate import OPERATIONS
 from qcaan import errors
 from qcaan.circuits.native import NativeCircuit
 from qcaan.conformance import Candidate, check
-from qcaan.execution.backend import JobStatus
+from qcaan.execution.backend import Failed, JobStatus
 
 # qiskit-ionq warns of a default of Qiskit's own transpile function, which is not used here; of what it tries again by
 # itself; and of jobs that are cancelled.
@@ -48,6 +50,24 @@ NATIVE = {
     "kind": "simulator",
 }
 ABSTRACT = NATIVE | {"arguments": {"device": "ionq_simulator", "gateset": "qis"}}
+
+REMEMBERED = {"factory": "retrieving_lab:Remembering", "retrieve": "retrieving_lab:job_of", "kind": "simulator"}
+
+
+def done(backend, batch):
+    """The id of a job that has ended."""
+    job_id = backend.submit(batch, 50, "a" * 64)
+    while backend.poll(job_id).status is not JobStatus.DONE:
+        pass
+    return job_id
+
+
+@pytest.fixture
+def ended(lab):
+    """A device, a job of two circuits that is done, and the circuits."""
+    backend = open_qiskit(**REMEMBERED, max_circuits=2)
+    batch = [NativeCircuit.build(3, ("gpi", [0], [0.4])), NativeCircuit.build(1)]
+    return backend, done(backend, batch), batch
 
 
 @pytest.fixture(autouse=True)
@@ -98,21 +118,45 @@ def test_what_it_does_about_faults(ionq):
 
 
 def test_a_function_of_a_job_id_makes_any_backend_a_remote_one():
-    options = {"factory": "retrieving_lab:Remembering", "retrieve": "retrieving_lab:job_of", "kind": "simulator"}
+    options = REMEMBERED
     backend, other = open_qiskit(**options), open_qiskit(**options)
     assert isinstance(backend, QiskitDevice)
     batch = [NativeCircuit.build(3, ("gpi", [0], [0.4]))]
-    job_id = backend.submit(batch, 50, "a" * 64)
-    while other.poll(job_id).status is not JobStatus.DONE:
-        pass
+    job_id = done(backend, batch)
+    assert other.poll(job_id).status is JobStatus.DONE
     (counts,) = other.decode(other.fetch(job_id), batch)
     assert counts.to_dict() == {"100": 50}
     other.cancel(job_id)
     assert other.poll(job_id).status is JobStatus.DONE
 
 
+def test_a_circuit_that_failed_alone_leaves_the_others_their_shots(ended):
+    backend, job_id, batch = ended
+    reply = json.loads(backend.fetch(job_id))
+    reply["success"] = False
+    reply["results"][1] |= {"success": False, "status": "the ions were lost"}
+    one, other = backend.decode(json.dumps(reply).encode(), batch)
+    assert one.to_dict() == {"100": 50}
+    assert other == Failed("the ions were lost")
+
+
+def test_a_reply_without_results_is_no_reply(ended):
+    backend, job_id, batch = ended
+    reply = json.loads(backend.fetch(job_id)) | {"success": False, "status": "lost", "results": []}
+    with pytest.raises(errors.IntegrityError, match="0 results for 2 circuits: lost"):
+        backend.decode(json.dumps(reply).encode(), batch)
+
+
+def test_a_status_that_qiskit_does_not_have_is_no_queue(ended):
+    """A job would otherwise be waited for without end."""
+    backend, job_id, _ = ended
+    backend._job = lambda job_id: SimpleNamespace(status=lambda: "COMPLETED")
+    with pytest.raises(errors.IntegrityError, match="status 'COMPLETED', known are"):
+        backend.poll(job_id)
+
+
 def test_a_price_is_the_users_word():
-    options = {"factory": "retrieving_lab:Remembering", "retrieve": "retrieving_lab:job_of", "per_shot_usd": 0.02}
+    options = REMEMBERED | {"kind": None, "per_shot_usd": 0.02}
     target = open_qiskit(**options).target
     assert (target.kind, target.price.per_shot_usd) == ("qpu", 0.02)
 
@@ -125,12 +169,14 @@ def test_a_sampler_cannot_be_retrieved_from():
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
+        (200, errors.TransientError),
         (400, errors.RejectedError),
         (401, errors.CredentialsError),
         (402, errors.UnavailableError),
         (403, errors.CredentialsError),
         (404, errors.UnknownJobError),
-        (409, errors.RejectedError),
+        (408, errors.TransientError),
+        (409, errors.TransientError),
         (424, errors.UnavailableError),
         (429, errors.ThrottledError),
         (500, errors.TransientError),
@@ -156,11 +202,17 @@ def test_errors_without_a_status_are_ours_by_their_kind():
     cases = [
         (requests.ConnectionError("gone"), errors.TransientError),
         (requests.Timeout("late"), errors.TransientError),
+        (requests.exceptions.ChunkedEncodingError("cut"), errors.TransientError),
+        (requests.exceptions.JSONDecodeError("cut", "{", 1), errors.TransientError),
+        (requests.exceptions.InvalidURL("no host"), errors.RejectedError),
         (exceptions.IonQCredentialsError("no key"), errors.CredentialsError),
         (exceptions.IonQJobFailureError("lost ions"), errors.JobFailedError),
         (exceptions.IonQJobTimeoutError("late"), errors.TransientError),
         (QiskitError("no"), errors.RejectedError),
     ]
+    wrapped = QiskitError("the provider's own class")
+    wrapped.__cause__ = requests.ConnectionError("gone")
+    cases.append((wrapped, errors.TransientError))
     for error, kind in cases:
         with pytest.raises(errors.BackendError) as caught, translated():
             raise error
