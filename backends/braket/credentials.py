@@ -1,6 +1,11 @@
-"""Which AWS credentials this machine has, for `qcaan doctor`: looked for here, never tried at AWS."""
+"""Which AWS credentials this machine has, for `qcaan doctor`: looked for here, never tried at AWS.
+
+Why a client is made to learn where calls go: variables, the configuration file and what switches both off decide that
+together, and whoever believes to rehearse must not be told wrong.
+"""
 
 import os
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.session import Session
@@ -9,6 +14,7 @@ from backends.braket.errors import translated
 from qcaan.errors import CredentialsError
 
 LOGIN = "run 'aws configure' or 'aws sso login', or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_AWS = (".amazonaws.com", ".api.aws")
 
 
 def found() -> str:
@@ -27,6 +33,9 @@ def found() -> str:
     if credentials is None:
         raise CredentialsError(f"no AWS credentials; only devices at AWS need them: {LOGIN}")
     region = session.region_name or "no region (a QPU has its own)"
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    rehearsal = f"; calls go to {endpoint}, not to AWS" if endpoint else ""
+    with translated("find out where calls to Braket go"):
+        place = {"region_name": session.region_name or "us-east-1", "endpoint_url": os.environ.get("BRAKET_ENDPOINT")}
+        endpoint = session.client("braket", **place).meta.endpoint_url
+    at_aws = (urlsplit(endpoint).hostname or "").endswith(_AWS)
+    rehearsal = "" if at_aws else f"; calls go to {endpoint}, not to AWS"
     return f"AWS, from {credentials.method}, profile {session.profile_name}, {region}{rehearsal}"

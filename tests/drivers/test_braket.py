@@ -12,6 +12,7 @@ from braket.ir.openqasm import Program
 
 from backends.braket import ARNS, open_braket
 from backends.braket.aws import resolve
+from backends.braket.credentials import found
 from backends.braket.device import BraketDevice
 from backends.braket.session import Session
 from qcaan.circuits.native import NativeCircuit
@@ -170,6 +171,30 @@ def test_a_qpus_region_is_its_own_whatever_is_configured(monkeypatch):
 def test_a_wrong_option_names_its_value_and_the_remedy(options, expected):
     with pytest.raises(ConfigError, match=expected):
         open_braket(**options)
+
+
+HERE = "http://127.0.0.1:4566"
+
+
+@pytest.mark.usefixtures("_credentials")
+@pytest.mark.parametrize(
+    ("variables", "rehearsal"),
+    [
+        ({}, False),
+        ({"AWS_ENDPOINT_URL": HERE}, True),
+        ({"AWS_ENDPOINT_URL_BRAKET": HERE}, True),
+        ({"BRAKET_ENDPOINT": HERE}, True),
+        ({"AWS_ENDPOINT_URL": HERE, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, False),
+    ],
+)
+def test_where_calls_go_is_where_a_session_sends_them(monkeypatch, variables, rehearsal):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BRAKET", "BRAKET_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert (f"calls go to {HERE}, not to AWS" in found()) == rehearsal
+    session = Session(resolve("ionq-forte-1"))
+    assert (session._tasks.braket_client.meta.endpoint_url == HERE) == rehearsal
 
 
 def test_opening_a_device_asks_for_nothing():
