@@ -6,7 +6,8 @@ device, with short time-outs and pooled connections. One method is one question;
 Why a question about a task is asked exactly once (`total_max_attempts` 1): botocore repeats a request whose answer was
 lost by itself, and where the service ignores idempotency tokens a repeated create is a second task, paid twice. The
 core looks for the first one before it asks again. Facts of the device and the account are asked for before the core has
-anything in hand, so there botocore is left to try again.
+anything in hand, so there botocore is left to try again; so is it from the second page of a search on, because a search
+that breaks off begins anew, and of a long one AWS, which takes five pages a second, would always refuse some page.
 
 Why `get_quantum_task` is called without its decorator: that sleeps and tries again, which is the core's business.
 
@@ -155,12 +156,14 @@ class Session:
 
     def _tasks_of(self, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The tasks that pass, page after page."""
-        pages = self._tasks.braket_client.get_paginator("search_quantum_tasks").paginate(
-            filters=filters, PaginationConfig={"PageSize": 100}
-        )
+        client, place = self._tasks.braket_client, {"filters": filters, "maxResults": 100}
         with translated(f"search the tasks at {self._address.arn}"):
-            for page in pages:
+            while True:
+                page = client.search_quantum_tasks(**place)
                 yield from page["quantumTasks"]
+                if not page.get("nextToken"):
+                    return
+                client, place = self._facts.braket_client, place | {"nextToken": page["nextToken"]}
 
 
 def _holds(period: dict[str, datetime], now: datetime) -> bool:

@@ -330,7 +330,7 @@ def test_a_task_is_found_by_its_tag_on_any_page(aws):
     first = {"quantumTasks": [untagged, summary("another" * 9, TASK[:-1] + "2")], "nextToken": "more"}
     a.braket.add_response("search_quantum_tasks", first, {"filters": filters, "maxResults": 100})
     second = {"filters": filters, "maxResults": 100, "nextToken": "more"}
-    a.braket.add_response("search_quantum_tasks", {"quantumTasks": [summary(KEY)]}, second)
+    a.facts.add_response("search_quantum_tasks", {"quantumTasks": [summary(KEY)]}, second)
     assert a.device.find(KEY) == TASK
 
 

@@ -1,4 +1,4 @@
-"""Tasks are found by their tag, whatever the service lists and however it reads a filter; nothing is sent."""
+"""Tasks are found by their tag, whatever the service lists and however it reads a filter."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.braket.aws import resolve
+from backends.braket.encode import payload
 from backends.braket.search import TaskSearch
-from qcaan.errors import RejectedError, TransientError
+from backends.braket.session import Session
+from qcaan.circuits.native import NativeCircuit
+from qcaan.errors import RejectedError, ThrottledError, TransientError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -131,3 +135,17 @@ def test_what_is_there_is_found_and_what_is_not_is_not(steps, dated):
             created[key] = service.create(key, hours=lag)
         elif what == "find":
             assert search.find(key) == created.get(key)
+
+
+def test_only_the_first_page_is_asked_for_once(aws):
+    """A search that a throttle breaks off on page 100 would begin anew for ever."""
+    session, circuit = Session(resolve("ionq-forte-1")), NativeCircuit.build(1)
+    place = {"outputS3Bucket": session.default_bucket(), "outputS3KeyPrefix": "pages"}
+    first, *_ = [session.create(f"page {k}", **payload([circuit], 100), **place) for k in range(101)]
+    throttle = {"kind": "throttle", "operation": "SearchQuantumTasks", "times": 1}
+    aws.set_faults([throttle])
+    with pytest.raises(ThrottledError):
+        session.find("page 0")
+    aws.set_faults([throttle | {"after": 1}])
+    assert session.find("page 0") == first
+    assert aws.state()["faults"][0]["hits"] == 1
