@@ -41,7 +41,8 @@ def find_reusable(
 ) -> list[Reuse]:
     """Recorded shots for circuits that still miss some; `missing` int64 (k,) is reduced by what was found.
 
-    Shots of this run, those it has used already, and those that proved to be none, are left out.
+    Shots of this run, those it has used already, and those that proved to be none, are left out; so are those that
+    would leave fewer missing than the device runs at least.
     """
     _index(store)
     taken: set[tuple[int, int]] = set()
@@ -57,9 +58,10 @@ def find_reusable(
     for item, circuit in enumerate(circuits):
         for row in store.rows(query.where(pool.c.circuit == shot_key(circuit, target))):
             spot = (row.submission, row.place)
-            if spot not in taken and row.shots <= missing[item]:
+            left = missing[item] - row.shots
+            if spot not in taken and (left == 0 or left >= target.min_shots):
                 taken.add(spot)
-                missing[item] -= row.shots
+                missing[item] = left
                 out.append(Reuse(*spot, item, int(flips[item])))
     return out
 

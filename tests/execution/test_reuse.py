@@ -81,6 +81,15 @@ def test_what_is_missing_is_run(memory, sampler):
     assert backend.asked == 3
 
 
+def test_what_is_missing_is_never_less_than_the_device_runs(memory, scripted):
+    device = scripted(calibration="today", min_shots=100)
+    for name, shots in (("a", 450), ("b", 400)):
+        run(memory, device, name, shots=shots, policy="fresh")
+    (result,) = run(memory, device, "c", shots=500)
+    assert [part["shots"] for part in result.provenance["submissions"]] == [100, 400]
+    assert device.n_jobs == 3
+
+
 def test_an_interrupted_reuse_resumes(memory, sampler):
     run(memory, sampler(), "a", shots=60)
     dying = sampler()
