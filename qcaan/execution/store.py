@@ -157,11 +157,13 @@ class Store(Archive):
         *,
         reply: tuple[str, bytes] | None = None,
         again: bool = False,
+        settled: bool = False,
     ) -> None:
         """The packed counts (None: the reply is already in this form) and the price to pay: the submission is over.
 
         `reply`: job id and raw reply, if they are not recorded yet: of a simulator, whose reply is its counts, so that
         both are one step. `again`: the counts differ from what was decoded before; the index for reuse is to look anew.
+        `settled`: its failures were given up before, and nobody is to try them again as they are.
         """
         job = {} if reply is None else {"job_id": reply[0]}
         with self.write() as connection:
@@ -169,7 +171,7 @@ class Store(Archive):
                 connection,
                 submission,
                 ("replied", *FINISHED) if reply is None else OPEN,
-                state="partial" if failures else "done",
+                state="partial" if failures and not settled else "done",
                 failures=json.dumps(failures) if failures else "",
                 usd=usd,
                 done_at=self.clock(),

@@ -13,6 +13,9 @@ from qcaan.execution.records import FINISHED, Submission
 from qcaan.execution.schema import blobs, calls, of_run, pool, reused, submissions
 from qcaan.execution.store import Store
 
+_READABLE = ("replied", *FINISHED)
+"""States of a submission whose raw reply is there to be decoded."""
+
 
 def redecode(
     store: Store, name: str, backend: Backend, *, run: str | None = None, device: str | None = None
@@ -30,7 +33,7 @@ def redecode(
     query = (
         select(submissions.c.key)
         .join(calls, calls.c.id == submissions.c.call)
-        .where(submissions.c.state.in_(("replied", *FINISHED)), submissions.c.backend == name)
+        .where(submissions.c.state.in_(_READABLE), submissions.c.backend == name)
         .order_by(submissions.c.id)
     )
     if device is not None:
@@ -38,6 +41,8 @@ def redecode(
     changed = []
     for (key,) in store.rows(of_run(query, run)):
         with store.held(key, Patience().lock_s) as (s, _):
+            if s.state not in _READABLE:
+                continue  # a person gave it up while the lock was waited for
             reply, batch = store.blob(s.id, "reply"), store.batch(s.id)
             assert reply is not None, "the state replied is written with its reply"
             try:
@@ -48,7 +53,8 @@ def redecode(
             if s.state == "replied" or items != store.counts(s.id):
                 failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}
                 usd = _repriced_usd(s, store.target(s.target), len(items) - len(failures))
-                store.decoded(s.id, pack(items), failures, usd, again=True)
+                given_up = s.state == "done" and bool(s.failures)
+                store.decoded(s.id, pack(items), failures, usd, again=True, settled=given_up)
                 log_step("decoded again", *store.name_of(s.call), s)
                 changed.append(key)
     return changed

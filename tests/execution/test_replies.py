@@ -1,11 +1,14 @@
 """Replies that contradict the request, are cut short, or are read by a decoder that is wrong, and is corrected."""
 
+import dataclasses
+from contextlib import contextmanager
+
 import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
-from qcaan.errors import IntegrityError, StoreError
-from qcaan.execution import Request, ScriptedBackend, Store, jobs, upkeep
-from qcaan.execution.backend import Failed
+from qcaan.errors import DetachedError, IntegrityError, JobFailedError, StoreError
+from qcaan.execution import Fault, Request, ScriptedBackend, Store, jobs, upkeep
+from qcaan.execution.backend import Counts, Failed
 from qcaan.execution.counts import unpack
 
 CIRCUIT = Circuit(2).ry(theta[0], 0).cx(0, 1)
@@ -28,6 +31,51 @@ def test_a_decoder_that_finds_more_than_before_does_not_count_it_twice(go, scrip
     assert [r.shots for r in results[0]] == [50, 50, 50]
     assert [sum(r.counts.values()) for r in results[0]] == [50, 50, 50]
     assert device.n_jobs == 2
+
+
+class TestGivenUp:
+    """What a person gave up stays so, whatever a corrected decoder says of the same reply."""
+
+    def test_failures(self, go, scripted, memory, fake_time, monkeypatch):
+        once = dataclasses.replace(go.patience, attempts=1)
+        device = scripted(Fault("job", 1, "partial"), Fault("job", 2, "stuck"), max_circuits=3)
+        with pytest.raises(JobFailedError):
+            go(device, patience=once)
+        jobs.release(memory, memory.call("a", "t").submissions[0].key)
+        with pytest.raises(DetachedError):
+            go(device)
+        assert go.states() == ["done", "sent"]
+        whole = ScriptedBackend.decode
+
+        def corrected(self, reply, batch):
+            failed, *_, last = whole(self, reply, batch)
+            return [failed, Counts(2, [0], [50]), last]
+
+        monkeypatch.setattr(ScriptedBackend, "decode", corrected)
+        assert len(upkeep.redecode(memory, "scripted", device)) == 1
+        (attached,) = jobs.attach(memory, device, patience=go.patience, clock=fake_time.clock())
+        assert isinstance(attached.error, DetachedError)
+        assert go.states() == ["done", "sent"]
+        assert device.n_jobs == 2
+
+    def test_a_submission_while_its_lock_is_waited_for(self, go, scripted, memory, monkeypatch):
+        device = scripted()
+        with monkeypatch.context() as patch:
+            patch.setattr(device, "decode", lambda *_: (_ for _ in ()).throw(IntegrityError("a mistake")))
+            with pytest.raises(IntegrityError):
+                go(device)
+        whole = memory.held
+
+        @contextmanager
+        def waited_for(key, wait_s):
+            with whole(key, wait_s) as (s, _):
+                memory.over(s.id, "released", "given up", s.usd_high)
+            with whole(key, wait_s) as found:
+                yield found
+
+        monkeypatch.setattr(memory, "held", waited_for)
+        assert upkeep.redecode(memory, "scripted", device) == []
+        assert go.states() == ["released"] * 3
 
 
 @pytest.mark.parametrize("good", [1, 2])
