@@ -1,6 +1,7 @@
 """What a call has of what it needs: which shots are its own, which are lent, and the results when none is missing."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -48,17 +49,18 @@ def assemble(
         items, flips = s.where
         read = at_hand.get(s.id) or store.counts(s.id)
         for place, (item, flip, counts) in enumerate(zip(items.tolist(), flips.tolist(), read, strict=True)):
-            # A decoder that was corrected may find shots where an attempt that was made since has found them too.
-            if isinstance(counts, Counts) and s.shots <= missing[item]:
+            if isinstance(counts, Counts):
                 missing[item] -= s.shots
                 found[item].append((s, place, flip, counts))
     if any(missing):
+        lender, read_of = cache(store.submission), cache(store.counts)
         for r in store.reuses(call.id):
-            got, s = store.counts(r.submission)[r.place], store.submission(r.submission)
-            if isinstance(got, Counts) and s.shots <= missing[r.item]:
-                missing[r.item] -= s.shots
+            got, s = read_of(r.submission)[r.place], lender(r.submission)
+            if isinstance(got, Counts):
                 found[r.item].append((s, r.place, r.flips, got))
-        if any(missing):
+        # A decoder that was corrected may find shots where others have been run, or lent, in their place since.
+        found = [_exactly(parts, shots) for parts, shots in zip(found, needed.tolist(), strict=True)]
+        if not all(found):
             return None
     results: list[list[Result]] = []
     numbered = enumerate(found)
@@ -67,3 +69,15 @@ def assemble(
         measured = ask.circuit.measured
         results.append([Result(measured, *next(numbered), origin) for _ in ask.theta])
     return results
+
+
+def _exactly(parts: Sequence[Part], needed: int) -> list[Part]:
+    """The first parts that have `needed` shots together; none if no parts do."""
+    ways: dict[int, list[Part]] = {0: []}
+    for part in parts:
+        for shots, way in list(ways.items()):
+            if (more := shots + part[0].shots) <= needed:
+                ways.setdefault(more, [*way, part])
+        if needed in ways:
+            return ways[needed]
+    return []

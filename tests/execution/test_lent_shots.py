@@ -42,6 +42,27 @@ def spoil(store, trap, monkeypatch):
     return again
 
 
+def test_shots_that_are_found_again_take_nobodys_place(store, trap, monkeypatch):
+    """Run a's 40 shots are lost, run, and found again: with them, c's 40 and b's 60 there are more than 100."""
+
+    def run(name, n, policy="reuse"):
+        runner = Runner(trap, store=store, run=name, seed=1, policy=policy, patience=PATIENCE)
+        return runner.run([Request(Circuit(1).ry(1.2, 0), n)], tag="t")
+
+    run("a", 40, "fresh")
+    run("b", 60, "fresh")
+    assert shots(run("c", 100)) == [100]
+    with monkeypatch.context() as patch:
+        patch.setattr(ScriptedBackend, "decode", lambda *_: [Failed("odd")])
+        assert len(upkeep.redecode(store, "scripted", trap, run="a")) == 1
+    before = run("c", 100)
+    assert trap.n_jobs == 3
+    assert len(upkeep.redecode(store, "scripted", trap, run="a")) == 1
+    after = run("c", 100, "replay")
+    assert [part["shots"] for part in after[0][0].provenance["submissions"]] == [40, 60]
+    assert after[0][0].counts == before[0][0].counts
+
+
 def shots(results):
     return [sum(rows[0].counts.values()) for rows in results]
 
