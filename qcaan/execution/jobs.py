@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import func, select
 
-from qcaan.errors import ConfigError, QcaanError
+from qcaan.errors import ConfigError, QcaanError, StoreError
 from qcaan.execution import payload
 from qcaan.execution.access import Access
 from qcaan.execution.backend import Backend, JobState, JobStatus
@@ -24,7 +24,7 @@ from qcaan.execution.planner import price_usd
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.records import FINISHED, OPEN, Call, Submission
 from qcaan.execution.schema import calls, of_run, submissions
-from qcaan.execution.standing import charged_usd, is_stalled
+from qcaan.execution.standing import charged_usd, foreign_account, is_stalled
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
 
@@ -343,21 +343,26 @@ def _cancel(
 ) -> tuple[Outcome, str]:
     with store.held(job.key, patience.lock_s) as (s, held):
         if s.state == "planned":
-            store.over(s.id, "cancelled", "cancelled before it was sent", 0.0)
-            log_step("cancelled", job.run, job.tag, s)
-            return "cancelled", "cancelled before it was sent, at no cost"
+            return _cancelled_unsent(store, job, s)
         if s.state not in ("sending", "sent"):
             return "too late", "its reply is here; 'qcaan jobs attach' decodes it"
+        target = access.backend.target
+        if account := foreign_account(s, target, store):
+            raise StoreError(
+                f"submission {s.key} was sent from account '{account}', not '{target.account}'; cancel it from there"
+            )
         device = Exchange(access, store, patience, clock, held)
         job_id = s.job_id
         if s.state == "sending" and device.dedupe == "search":
             job_id = device.loop.do(device.find(s))
-            if job_id is not None:
-                store.sent(s.id, job_id)
+            if job_id is None:
+                held()  # else another process may have sent it meanwhile
+                return _cancelled_unsent(store, job, s)
+            store.sent(s.id, job_id)
         if job_id is None:
             remedy = "look for it in the provider's list of jobs, then adopt or release it"
-            if device.dedupe != "none":
-                remedy = "'qcaan jobs attach' asks the device for it"
+            if device.dedupe == "key":
+                remedy = "'qcaan jobs attach' sends it again under the same key, which is not paid twice"
             return "unknown", f"it was interrupted while it was sent, {s.usd_high:.2f} USD may be charged: {remedy}"
 
         def waiting(state: JobState, waited_s: float) -> None:
@@ -371,6 +376,12 @@ def _cancel(
             log_step("cancelled", job.run, job.tag, s, job_id=job_id)
             return "cancelled", f"cancelled, {usd:.2f} USD charged"
         return _not_cancelled(store, s, after)
+
+
+def _cancelled_unsent(store: Store, job: Job, s: Submission) -> tuple[Outcome, str]:
+    store.over(s.id, "cancelled", "cancelled before it was sent", 0.0)
+    log_step("cancelled", job.run, job.tag, s)
+    return "cancelled", "cancelled before it was sent, at no cost"
 
 
 def _not_cancelled(store: Store, s: Submission, state: JobState) -> tuple[Outcome, str]:

@@ -119,6 +119,8 @@ class TestAnotherAccount:
             go(there)
         (attached,) = jobs.attach(memory, there, patience=go.patience, clock=fake_time.clock())
         assert "not 'there'" in str(attached.error)
+        with pytest.raises(StoreError, match="from account 'here', not 'there'; cancel it from there"):
+            jobs.cancel(memory, there, key=memory.call("a", "t").submissions[0].key)
         assert go.states() == before
         assert there.n_jobs == 0
         if (dedupe, state) == ("none", "sending"):

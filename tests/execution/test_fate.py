@@ -50,6 +50,25 @@ def test_what_may_have_been_sent_is_never_called_unsent(go, scripted, memory, de
     assert jobs.costs(memory)[0].usd == pytest.approx(0 if dedupe == "none" else PRICE)
 
 
+@pytest.mark.parametrize("dedupe", ["key", "search", "none"])
+def test_what_never_arrived_is_cancelled_where_that_can_be_known(go, scripted, memory, fake_time, dedupe):
+    class Killed(BaseException):
+        pass
+
+    def submit(*_):
+        raise Killed
+
+    device = scripted(dedupe=dedupe)
+    whole, device.submit = device.submit, submit
+    with pytest.raises(Killed):
+        go(device)
+    device.submit = whole
+    first, *_ = jobs.cancel(memory, device, run="a", patience=go.patience, clock=fake_time.clock())
+    assert (first.outcome, first.state) == (("cancelled",) * 2 if dedupe == "search" else ("unknown", "sending"))
+    assert jobs.costs(memory)[0].usd_reserved == pytest.approx(0 if dedupe == "search" else PRICE)
+    assert device.n_jobs == 0
+
+
 def test_a_refusal_after_a_crash_does_not_prove_that_nothing_was_sent(go, scripted, memory):
     class Killed(BaseException):
         pass
