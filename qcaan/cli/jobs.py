@@ -133,6 +133,9 @@ def attach(
 ) -> None:
     """Bring home what is still at the device, whichever process sent it.
 
+    What its run had planned is sent too, and what failed is tried again,
+    within the budget that it was planned under.
+
     Waits until every job has ended: up to a day for each call of a run,
     or for --wait SECONDS; with 0 it looks once.
     Ctrl-C detaches, exit 75: the jobs stay at the device, what has arrived

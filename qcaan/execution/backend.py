@@ -84,7 +84,10 @@ class Target:
     """When the device runs jobs, such as "Monday 09:00-17:00 UTC"; outside of it they wait. Empty for always."""
     mitigation: str = "none"
     calibration: str = ""
-    """Identifies the calibration; results of different calibrations are never merged."""
+    """Identifies the calibration: what was recorded under another one is never used again.
+
+    A call that outlasts a calibration has submissions of both; each keeps its own target.
+    """
     account: str = ""
     """Devices of one account share a rate limit."""
     encoder: int = 1

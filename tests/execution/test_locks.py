@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 from sqlalchemy import text
@@ -89,6 +90,7 @@ class TestTwoProcesses:
         def work():
             with memory.lock("a", "t", 60):
                 inside.append(1)
+                time.sleep(0.01)  # whom the lock lets in as well has the time to come
                 most.append(len(inside))
                 inside.pop()
 
