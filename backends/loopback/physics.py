@@ -18,6 +18,8 @@ from qcaan.circuits.simulate import Engine, sample
 from qcaan.errors import CircuitError
 
 NoiseChoice = Literal["device", "none"]
+_LARGEST = 26
+"""Qubits of an ideal register that a service computes; a state of n takes 16 * 2**n bytes."""
 Row = tuple[str, tuple[int, ...], tuple[float, ...]]
 """A native gate: name, qubits, angles in radians."""
 
@@ -71,7 +73,7 @@ def read_out(rows: Sequence[Row], measured: Sequence[int], flips: Sequence[int],
     """The distribution of the bits of the qubits `measured`, those of `flips` inverted.
 
     Raises:
-        CircuitError: a gate or a qubit is not the device's.
+        CircuitError: a gate or a qubit is not the device's, or there are more qubits than this service computes.
     """
     for gate, qubits, _ in rows:
         if gate not in machine.gates:
@@ -97,6 +99,8 @@ def marginal(full: FloatArray, kept: Sequence[int]) -> FloatArray:
 
 def _probabilities(circuit: NativeCircuit, noise: Noise | None) -> FloatArray:
     if noise is None:
+        if circuit.n_qubits > _LARGEST:
+            raise CircuitError(f"{circuit.n_qubits} qubits are more than the {_LARGEST} that this service computes")
         return np.asarray(_engine(circuit.program).probabilities(circuit.angles)[0])
     return noisy_probabilities(circuit, noise)
 

@@ -97,6 +97,7 @@ def test_inputs(plain, monkeypatch):
         (box(["gpi(0.0) $36;"], [36]), "there is no qubit 36: ionq-forte-1 has 36"),
         (box(["gpi(phi) $0;"], [0], "input float phi;\n"), "1 parameters without a value"),
         (box(["h $0;"], [0]), "'h' is not a native gate"),
+        (box([f"gpi(0.0) ${q};" for q in range(27)], range(27)), "27 qubits are more than the 26"),
     ],
 )
 def test_what_a_device_refuses(source, told):

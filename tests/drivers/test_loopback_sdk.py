@@ -267,6 +267,14 @@ class TestSimulator:
         assert task.result() is None
         assert "noise" in task.metadata()["failureReason"].lower()
 
+    @pytest.mark.parametrize(("arn", "most"), [(SV1, 26), (DM1, 13)])
+    def test_too_many_qubits_fail_the_task_and_not_the_machine(self, aws, arn, most):
+        device = AwsDevice(arn)
+        assert device.properties.paradigm.qubitCount == most
+        task = device.run(Circuit().x(range(most + 1)), shots=10, **FAST)
+        assert task.result() is None
+        assert f"{most + 1} qubits, {arn[-3:]} has {most}" in task.metadata()["failureReason"]
+
     def test_the_price_is_of_the_time_at_least_three_seconds(self, aws):
         before = aws.bill_usd()
         AwsDevice(SV1).run(BELL, shots=100, **FAST).result()

@@ -1,7 +1,8 @@
 """The devices of the service: IonQ's from the shipped capabilities, and the on-demand simulators SV1 and DM1.
 
 The simulators' capabilities (`sv1.json`, `dm1.json`) are those that Braket's local simulators state, state vector and
-density matrix, with the range of shots and the price a minute of SV1 and DM1, and their own number of qubits.
+density matrix, with the range of shots and the price a minute of SV1 and DM1. The number of qubits is the local ones',
+26 and 13: this machine computes them, not AWS, where it is 34 and 17.
 
 Program sets: no shipped snapshot offers them; with `program_sets` IonQ's do, with the limits of `_PROGRAM_SET`.
 """

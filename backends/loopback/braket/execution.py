@@ -118,7 +118,7 @@ def _simulated(
 
     if task.shots and not _PRAGMA.search(program["source"]):
         rows, qubits = measure(
-            program["source"], program.get("inputs") or {}, task.shots, _seed(physics, task, program)
+            program["source"], program.get("inputs") or {}, device, task.shots, _seed(physics, task, program)
         )
         document = {"measurements": rows, "measuredQubits": qubits}
     else:

@@ -48,13 +48,17 @@ def _read_out(source: str, inputs: tuple[tuple[str, float], ...], machine: Machi
     return read_out(rows, measured, flips, machine)
 
 
-def measure(source: str, inputs: Mapping[str, float], shots: int, seed: int) -> tuple[list[list[int]], tuple[int, ...]]:
+def measure(
+    source: str, inputs: Mapping[str, float], device: Device, shots: int, seed: int
+) -> tuple[list[list[int]], tuple[int, ...]]:
     """Single shots of a program on an ideal simulator, a row of bits each, and the measured qubits.
 
     Raises:
-        CircuitError: the program is not valid.
+        CircuitError: the program is not valid, or has more qubits than the simulator.
     """
     circuit = _with_inputs(source, inputs)
+    if circuit.n_qubits > device.n_qubits:
+        raise CircuitError(f"the program has {circuit.n_qubits} qubits, {device.short_name} has {device.n_qubits}")
     full = Engine(circuit).probabilities(())[0].reshape([2] * circuit.n_qubits)
     readout = Readout(circuit.measured, marginal(full, circuit.measured))
     counts = sample(readout.probabilities, shots, seed)[0]
