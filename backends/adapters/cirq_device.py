@@ -1,10 +1,13 @@
-"""Any `cirq.Sampler` as a backend: Cirq's simulators with any noise, qsim, a processor.
+"""Any `cirq.Sampler` as a backend: Cirq's simulators with any noise, qsim, one of your own.
 
 Gates are Cirq's own, equal to the native ones up to a global phase: GPI and GPI2 are PhasedXPow, ZZ is ZZPow, and MS is
 XXPow between Z rotations. The option `gateset` names what Cirq compiles them to; a simulator needs none.
 
 Why shots are what the sampler gives, and not drawn from its probabilities: a sampler has none, and with noise a circuit
-has no single final state. Cirq has no job ids either: what a sampler is asked for is run at once, in this process.
+has no single final state. Cirq has no job ids either: what a sampler is asked for is run at once, in this process,
+and again if the process dies, so one that charges does not belong here.
+
+Why a sampler that is none of Cirq's simulators needs `kind`: nothing else tells one that is free from one that charges.
 """
 
 import json
@@ -17,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from backends.adapters.factory import Factory, class_and_version, load
+from backends.adapters.factory import Factory, class_and_version, load, told_free
 from backends.options import check_options
 from qcaan.circuits.native import NativeCircuit
 from qcaan.circuits.report import DeviceFigures
@@ -45,7 +48,7 @@ class CirqSamplerBackend(Simulator):
     gateset: str | None = None
     """What Cirq compiles to, "module:name" of a `CompilationTargetGateset` or what makes one; None for Cirq's gates."""
     kind: Literal["simulator", "emulator"] | None = None
-    """Noise-free or noisy; None for what the sampler says, "emulator" where it does not."""
+    """Noise-free or noisy; None for what a simulator of Cirq's says. Others need it: it says that they are free."""
     figures: DeviceFigures | None = None
     """Fidelities of a noisy sampler, which it is judged by, for what becomes of one native gate."""
     entangler: Literal["ms", "zz"] = "zz"
@@ -69,6 +72,8 @@ class CirqSamplerBackend(Simulator):
                 f"backend 'cirq-sampler', option factory='{self.factory}': it made a {type(self._sampler).__name__}; "
                 "it must return a cirq.Sampler"
             )
+        if self.kind is None and not isinstance(self._sampler, cirq.SimulatesSamples):
+            raise told_free("cirq-sampler", f"a {type(self._sampler).__name__} is no simulator of Cirq's")
         self._gateset = self._made_gateset()
         silent = getattr(self._sampler, "noise", None) == cirq.NO_NOISE
         self.target = Target(

@@ -59,13 +59,31 @@ class Factory:
             ConfigError: the function does not take these arguments, or refuses them.
             CredentialsError: an environment variable that an argument names is not set.
         """
-        given = {name: _looked_up(self._where, name, value) for name, value in self._arguments.items()}
+        given = looked_up(self._where, self._arguments)
         try:
             return self._make(**given, **more)
         except BackendError:
             raise
         except Exception as error:
             raise ConfigError(f"{self._where}: {type(error).__name__}: {error}") from error
+
+
+def told_free(backend: str, what: str) -> ConfigError:
+    """That a device whose jobs cannot be looked up again must be said to be free, as nothing else tells."""
+    return ConfigError(
+        f"backend '{backend}', option kind: {what}, and its jobs cannot be looked up again: what it is asked for is "
+        "asked again after a crash, without a budget, so it must not charge. If it is free, say so: kind='emulator', "
+        "or 'simulator' if it has no noise"
+    )
+
+
+def looked_up(where: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments, "env:NAME" replaced by the value of the environment variable NAME.
+
+    Raises:
+        CredentialsError: one is not set; the message begins with `where`.
+    """
+    return {name: _looked_up(where, name, value) for name, value in arguments.items()}
 
 
 def class_and_version(thing: object) -> str:

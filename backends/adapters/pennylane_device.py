@@ -5,7 +5,7 @@ IsingXX between PhaseShifts. PennyLane's own preprocessing compiles them to what
 
 Why shots are what the device gives: a PennyLane device may be noisy, or elsewhere. PennyLane has no job ids: what a
 device is asked for is run at once, in this process, and again if the process dies, so a device that charges does not
-belong here.
+belong here. A device of a plugin therefore needs `kind`: nothing else tells one that is free from one that charges.
 """
 
 import inspect
@@ -20,12 +20,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from backends.adapters.factory import class_and_version
+from backends.adapters.factory import class_and_version, looked_up, told_free
 from backends.options import check_options
 from qcaan.circuits.native import NativeCircuit
 from qcaan.circuits.report import DeviceFigures
 from qcaan.errors import BackendError, ConfigError, MissingSDK, RejectedError
 from qcaan.execution.backend import Counts, Simulator, Target
+
+_OWN = ("default", "lightning", "reference")
+"""How the names of PennyLane's own simulators begin."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -35,14 +38,15 @@ class PennyLaneBackend(Simulator):
     Raises:
         MissingSDK: pennylane is not installed.
         ConfigError: an option has a wrong value, or there is no such device.
+        CredentialsError: an environment variable that an argument names is not set.
     """
 
     device: str = "default.qubit"
     """PennyLane's short name of the device; a seed, if it takes one, makes runs repeat exactly."""
     arguments: dict[str, Any] = field(default_factory=dict)
-    """Further keyword arguments of the device."""
-    kind: Literal["simulator", "emulator"] = "simulator"
-    """Noise-free or noisy."""
+    """Further keyword arguments of the device; "env:NAME" stands for an environment variable."""
+    kind: Literal["simulator", "emulator"] | None = None
+    """Noise-free or noisy; None for a simulator of PennyLane's. A plugin's device needs it: it says that it is free."""
     figures: DeviceFigures | None = None
     """Fidelities of a noisy device, which it is judged by, for what becomes of one native gate."""
     entangler: Literal["ms", "zz"] = "zz"
@@ -59,13 +63,15 @@ class PennyLaneBackend(Simulator):
             raise ConfigError(
                 f"backend 'pennylane', option arguments: qcaan itself gives {', '.join(sorted(reserved))}; leave it out"
             )
+        if self.kind is None and self.device.partition(".")[0] not in _OWN:
+            raise told_free("pennylane", f"'{self.device}' is no simulator of PennyLane's")
         made = self._made()
         seedable = "seed" in inspect.signature(type(made).__init__).parameters
         self._device = None if seedable else made
         self.target = Target(
             name="pennylane",
             device=f"{self.device} {json.dumps(self.arguments, sort_keys=True, default=str)}",
-            kind=self.kind,
+            kind=self.kind or "simulator",
             n_qubits=self.n_qubits,
             native_gates=("gpi", "gpi2", self.entangler),
             recompiled_by=f"PennyLane {version('pennylane')}, for {self.device}",
@@ -89,8 +95,9 @@ class PennyLaneBackend(Simulator):
             import pennylane as qml
         except ImportError as error:
             raise MissingSDK("pennylane", "pennylane") from error
+        given = looked_up(f"backend 'pennylane', option device='{self.device}'", self.arguments)
         try:
-            return qml.device(self.device, wires=self.n_qubits, **self.arguments, **more)
+            return qml.device(self.device, wires=self.n_qubits, **given, **more)
         except (qml.exceptions.DeviceError, ImportError, TypeError, ValueError) as error:
             raise ConfigError(f"backend 'pennylane', option device='{self.device}': {error}") from error
 

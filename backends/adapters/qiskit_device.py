@@ -3,7 +3,8 @@
 Why two classes: a device whose jobs can be looked up again by their ids (`backend.retrieve_job`, or the function that
 the option `retrieve` names) is a remote device, and the core may detach from it and come back. Every other one is taken
 for a simulator of this process: what it is asked for is run at once, and again if the process dies. A device that
-charges must therefore be of the first kind; and as Qiskit sends no key along with a job, a submission whose reply is
+charges must therefore be of the first kind, and one that is none of Qiskit's or Aer's own must be said to be free, by
+`kind`; and as Qiskit sends no key along with a job, a submission whose reply is
 lost is never repeated: the core stops and asks.
 
 Why the number of a circuit in its batch is part of its seed: Qiskit's simulators seed every circuit of a call alike, or
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from backends.adapters.factory import Factory, load
+from backends.adapters.factory import Factory, load, told_free
 from backends.adapters.qiskit_circuits import Compiled, counts_of
 from backends.adapters.qiskit_errors import translated
 from backends.adapters.qiskit_facts import facts_of
@@ -73,7 +74,8 @@ def open_qiskit(
         run_options: keyword arguments of each `run`, such as IonQ's error mitigation.
         retrieve: a function of a job id that gives the job, "module:function"; by default the device's `retrieve_job`.
         kind: "simulator" (noise-free), "emulator" (noisy) or "qpu"; by default "qpu" where jobs can be retrieved, else
-            by the errors that the device states.
+            by the errors that the device states, if it is one of Qiskit's or Aer's own. Any other one whose jobs cannot
+            be retrieved needs it: it says that the device is free.
         entangler: the two-qubit gate that circuits are compiled to before Qiskit compiles them to the device's gates;
             a device that has qiskit-ionq's native gates gets its own.
         level: Qiskit's optimization level, 0 to 3.
@@ -167,6 +169,8 @@ class QiskitSimulator(Simulator):
         self._maker, self._device = maker, device
         self._options = options
         self._is_sampler = is_sampler(device)
+        if options.kind is None and not _is_own(device):
+            raise told_free("qiskit", f"a {type(device).__name__} is no simulator of Qiskit's or Aer's")
         inner = getattr(device, "backend", device) if self._is_sampler else device
         self._compiled = Compiled(getattr(inner, "target", None), options.level)
         self._seed_option = hasattr(getattr(device, "options", None), "seed_simulator") and not self._is_sampler
@@ -311,6 +315,18 @@ def is_sampler(device: Any) -> bool:  # noqa: ANN401
             "a SamplerV2 of Qiskit's"
         )
     return isinstance(device, BaseSamplerV2)
+
+
+def _is_own(device: Any) -> bool:  # noqa: ANN401
+    """Whether it is a simulator of Qiskit's or Aer's, or a sampler of one."""
+    from qiskit.primitives import BackendSamplerV2, StatevectorSampler
+    from qiskit.providers.basic_provider import BasicSimulator
+    from qiskit.providers.fake_provider import GenericBackendV2
+
+    if isinstance(device, BackendSamplerV2):
+        return _is_own(device.backend)
+    is_aer = any(c.__module__.partition(".")[0] == "qiskit_aer" for c in type(device).__mro__)
+    return is_aer or isinstance(device, BasicSimulator | GenericBackendV2 | StatevectorSampler)
 
 
 def _status(job: Any) -> str:  # noqa: ANN401 - a job whose status is an enumeration's member or a text

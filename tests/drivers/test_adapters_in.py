@@ -19,6 +19,8 @@ GENERIC = "qiskit.providers.fake_provider:GenericBackendV2"
 LINE = {"num_qubits": 4, "seed": 1, "coupling_map": [[0, 1], [1, 2], [2, 3]]}
 MODULE = """
 import cirq
+from qiskit.primitives import BackendSamplerV2
+from qiskit.providers import BackendV2, Options
 from qiskit_aer import AerSimulator
 
 def noisy(seed=None):
@@ -33,6 +35,22 @@ def nothing():
 def keyed(token):
     assert token == "s3cret-token"
     return AerSimulator()
+
+class Paid(BackendV2):
+    target, max_circuits = AerSimulator().target, 1
+
+    @classmethod
+    def _default_options(cls):
+        return Options()
+
+    def run(self, circuits, **options):
+        raise ValueError("the bill is due")
+
+def paid_sampler():
+    return BackendSamplerV2(backend=Paid())
+
+def aer_sampler():
+    return BackendSamplerV2(backend=AerSimulator())
 
 class Broken(cirq.Sampler):
     def run_sweep(self, program, params, repetitions=1):
@@ -160,7 +178,7 @@ def test_shots_above_the_limit_are_split_and_repeat_with_the_seed(name):
         ("cirq-sampler", {"factory": "adapter_lab:MODULE"}, "has no 'MODULE'"),
         ("cirq-sampler", {"factory": "cirq:Simulator", "gateset": "cirq:X"}, "gateset='cirq:X'"),
         ("cirq-sampler", {"factory": "cirq:Simulator", "gateset": "adapter_lab:nothing"}, "CompilationTargetGateset"),
-        ("pennylane", {"device": "no.such.device"}, "option device='no.such.device'"),
+        ("pennylane", {"device": "no.such.device", "kind": "emulator"}, "option device='no.such.device'"),
         ("pennylane", {"arguments": {"wires": 3}}, "qcaan itself gives wires"),
         ("pennylane:default.qubit", {"device": "lightning.qubit"}, "given twice"),
     ],
@@ -189,7 +207,42 @@ def test_secrets_are_only_referenced(monkeypatch):
     assert "no secret in anything that is stored" in {c.name for c in verdict.checks}
 
 
+def test_pennylanes_arguments_reference_secrets_too(monkeypatch):
+    options = {"device": "default.qubit", "arguments": {"max_workers": "env:LAB_WORKERS"}}
+    monkeypatch.delenv("LAB_WORKERS", raising=False)
+    with pytest.raises(CredentialsError, match="argument max_workers='env:LAB_WORKERS'"):
+        PennyLaneBackend(**options)
+    monkeypatch.setenv("LAB_WORKERS", "two of them")
+    target = PennyLaneBackend(**options).target
+    assert "two of them" not in target.to_json()
+    assert "env:LAB_WORKERS" in target.device
+
+
+# What nobody can look up again is asked again after a crash, and without a budget.
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("qiskit", {"factory": "adapter_lab:Paid"}),
+        ("qiskit", {"factory": "adapter_lab:paid_sampler"}),
+        ("cirq-sampler", {"factory": "adapter_lab:Broken"}),
+        ("pennylane", {"device": "braket.aws.qubit"}),
+    ],
+)
+def test_a_device_that_may_charge_must_be_said_to_be_free(name, options):
+    with pytest.raises(ConfigError, match=f"'{name}', option kind: .* If it is free, say so: kind='emulator'"):
+        qcaan.open_backend(name, **options)
+
+
+def test_said_to_be_free_it_is_a_simulator():
+    for factory in ("adapter_lab:Paid", "adapter_lab:paid_sampler"):
+        assert open_qiskit(factory=factory, kind="emulator").target.kind == "emulator"
+
+
+def test_a_sampler_of_a_simulator_of_qiskits_is_one():
+    assert open_qiskit(factory="adapter_lab:aer_sampler").target.kind == "simulator"
+
+
 def test_what_a_sampler_raises_is_a_refusal():
-    backend = CirqSamplerBackend(factory="adapter_lab:Broken")
+    backend = CirqSamplerBackend(factory="adapter_lab:Broken", kind="emulator")
     with pytest.raises(RejectedError, match="the laser is off"):
         backend.sample([NativeCircuit.build(1)], 10, seed=1)
