@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import func, select
 
-from qcaan.errors import ConfigError, QcaanError, StoreError
+from qcaan.errors import ConfigError, DetachedError, QcaanError, StoreError
 from qcaan.execution import payload
 from qcaan.execution.access import Access
 from qcaan.execution.backend import Backend, JobState, JobStatus
@@ -291,12 +291,9 @@ def release(store: Store, key: str) -> None:
     with store.held(key, Patience().lock_s) as (s, _):
         if s.state == "done":
             raise ConfigError(f"submission {key} is done; its shots are recorded, there is nothing to release")
-        if s.state == "partial":
-            store.settled(s.id)
-        else:
-            unseen = s.state == "planned" or (s.job_id is None and store.target(s.target).dedupe == "none")
-            spent = s.usd if s.usd is not None else (0.0 if unseen else s.usd_high)
-            store.over(s.id, "released", s.reason or "released by hand", spent)
+        unseen = s.state == "planned" or (s.job_id is None and store.target(s.target).dedupe == "none")
+        spent = s.usd if s.usd is not None else (0.0 if unseen else s.usd_high)
+        store.given_up(s, s.reason or "released by hand", spent)
         log_step("released", *store.name_of(s.call), s)
 
 
@@ -332,10 +329,11 @@ def _by_budget(store: Store, call: Call) -> list[tuple[Budget, Call]]:
 
 
 def _first(errors: Sequence[QcaanError]) -> QcaanError | None:
-    """The first error, if any, with the others as notes."""
-    for other in errors[1:]:
-        errors[0].add_note("\n  ".join([f"also: {type(other).__name__}: {other}", *getattr(other, "__notes__", ())]))
-    return errors[0] if errors else None
+    """The first error that is more than a time-out, or the first, if any, with the others as notes."""
+    ranked = sorted(errors, key=lambda error: isinstance(error, DetachedError))
+    for other in ranked[1:]:
+        ranked[0].add_note("\n  ".join([f"also: {type(other).__name__}: {other}", *getattr(other, "__notes__", ())]))
+    return ranked[0] if ranked else None
 
 
 def _cancel(

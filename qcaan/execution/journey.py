@@ -14,7 +14,7 @@ from qcaan.execution.exchange import Exchange
 from qcaan.execution.loop import Gate
 from qcaan.execution.planner import price_usd, violations
 from qcaan.execution.policy import Clock, Patience
-from qcaan.execution.records import Submission
+from qcaan.execution.records import UNLUCKY, Submission
 from qcaan.execution.standing import charged_usd, is_stalled, standing
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
@@ -53,7 +53,7 @@ class Journey:
         Raises:
             BackendError, UnknownFateError, BudgetError, DetachedError: this submission's end; siblings go on.
         """
-        if s.state in ("failed", "cancelled", "partial"):
+        if s.state in UNLUCKY:
             return self._try_again(s)
         if s.state == "replied":
             reply = self._store.blob(s.id, "reply")

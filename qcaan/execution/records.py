@@ -13,6 +13,8 @@ OPEN = ("planned", "sending", "sent", "replied")
 """States of a submission that is not over yet."""
 FINISHED = ("done", "partial")
 """States of a submission that has counts; "partial": for circuits that failed, a new attempt is due."""
+UNLUCKY = ("failed", "cancelled", "partial")
+"""States of a submission whose circuits, all or some, the provider did not run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ from qcaan.execution.journal_log import log_step
 from qcaan.execution.ledger import assemble, covered
 from qcaan.execution.planner import plan, price_usd, violations
 from qcaan.execution.policy import Clock, Patience
-from qcaan.execution.records import OPEN, Call, Draft, Reuse, Submission
+from qcaan.execution.records import OPEN, UNLUCKY, Call, Draft, Reuse, Submission
 from qcaan.execution.registry import open_backend
 from qcaan.execution.request import Ask, Compiler, Request
 from qcaan.execution.result import Result, logical_probabilities
@@ -233,6 +233,7 @@ class Runner:
     def _leave_behind(self, call: Call, target: Target) -> Call:
         """Give up what was planned for another device, or for this one when it was another, and was never sent.
 
+        So is what another device failed: this one runs it, and the other must not try it again when the run comes back.
         What may have been sent to another device and costs money must be brought home or given up by a person.
         """
         behind = [s for s in call.submissions if s.state in OPEN and not self._is_for(s, target)]
@@ -241,8 +242,14 @@ class Runner:
                 f"'{call.tag}' of run '{call.run}' has {len(paid)} submission(s) at {paid[0].device} that are not "
                 "over; resume on that device, or cancel or release them"
             )
+        attempts = {(s.position, s.attempt) for s in call.submissions}
+        for s in call.submissions:
+            elsewhere = (s.backend, s.device) != (target.name, target.device)
+            if elsewhere and s.state in UNLUCKY and (s.position, s.attempt + 1) not in attempts:
+                behind.append(s)
         for s in behind:
-            self.store.over(s.id, "released", f"the run moved to {target.device}", 0.0)
+            why = f"{s.reason}; " if s.reason else ""
+            self.store.given_up(s, f"{why}the run moved to {target.device}", s.usd or 0.0)
             log_step("released", call.run, call.tag, s)
         if not behind:
             return call

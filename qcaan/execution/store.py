@@ -184,9 +184,12 @@ class Store(Archive):
             if again:
                 connection.execute(delete(pool).where(pool.c.submission == submission))
 
-    def settled(self, submission: int) -> None:
-        """A partial submission's failures are given up: nobody is to try them again as they are."""
-        self._set(submission, ("partial",), state="done")
+    def given_up(self, s: Submission, reason: str, usd: float) -> None:
+        """A person or a move gave the submission up, at this price; of a partial one, the failures alone."""
+        if s.state == "partial":
+            self._set(s.id, ("partial",), state="done")
+        else:
+            self.over(s.id, "released", reason, usd)
 
     def over(self, submission: int, state: str, reason: str, usd: float) -> None:
         """The submission ended without counts: "failed", "cancelled", or "released" (a person or a move gave it up)."""

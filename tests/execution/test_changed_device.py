@@ -9,7 +9,7 @@ from qcaan.errors import (
     DetachedError,
     UnavailableError,
 )
-from qcaan.execution import Budget, Fault, jobs
+from qcaan.execution import Budget, Fault, jobs, journey
 from qcaan.execution.backend import Price
 
 PRICE = 0.3 + 50 * 0.08
@@ -65,6 +65,34 @@ class TestADeviceThatChanged:
     def test_a_run_may_leave_what_was_never_sent(self, waiting, go, sampler, memory):
         assert [r.shots for r in go(sampler())[0]] == [50, 50, 50]
         assert jobs.costs(memory)[0].usd_reserved == 0
+
+
+@pytest.mark.parametrize("what", ["failed", "partial", "cancelled"])
+def test_a_run_that_comes_back_pays_for_nothing_twice(go, scripted, memory, monkeypatch, what):
+    """Its process died before it could try again what failed; another device ran that meanwhile, but not all."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    here = scripted(Fault("job", 1, what, reason="odd"), Fault("submit", 2, "offline"), tells_usd=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(journey, "next_attempt", killed)
+        with pytest.raises(Killed):
+            go(here)
+    there = scripted(Fault("submit", 2, "offline"), tells_usd=True)
+    change(there, device="another device")
+    with pytest.raises(UnavailableError):
+        go(there)
+    here._faults.clear()
+    assert [r.shots for r in go(here)[0]] == [50, 50, 50]
+    assert (here.n_jobs, there.n_jobs) == (3, 1)
+    (first, *_) = memory.call("a", "t").submissions
+    assert (first.state, first.usd) == ("done" if what == "partial" else "released", 0)
+    assert sum(cost.usd for cost in jobs.costs(memory)) == pytest.approx(here.bill_usd + there.bill_usd)
+    assert [r.shots for r in go(None, policy="replay")[0]] == [50, 50, 50]
 
 
 def test_the_price_is_the_one_that_was_agreed(go, scripted, memory, fake_time):

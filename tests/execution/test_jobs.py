@@ -125,6 +125,18 @@ def test_attach_pays_from_the_budget_of_each_submission(store, go, fake_time):
     assert (store.cap_usd("A"), store.cap_usd("B")) == (20, 5)
 
 
+def test_attach_calls_it_a_time_out_only_if_nothing_worse_happened(store, go, fake_time):
+    slow = device(fake_time, Fault("submit", 2, "offline"), Fault("submit", 3, "offline"), queue_s=1e6)
+    for name in "AB":
+        with pytest.raises(UnavailableError):
+            go(slow, budget=Budget(20, name))
+    with pytest.raises(BudgetError):
+        store.reserve("B", 1.0)
+    (attached,) = jobs.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
+    assert isinstance(attached.error, BudgetError)
+    assert any("also: DetachedError" in note for note in attached.error.__notes__)
+
+
 def test_cancel(store, go, fake_time):
     slow = device(fake_time, Fault("submit", 2, "offline"), queue_s=100)
     with pytest.raises(Exception, match="offline|still queued"):
