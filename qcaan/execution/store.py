@@ -26,6 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from qcaan.circuits.native import NativeProgram
 from qcaan.errors import StoreError
@@ -79,6 +80,7 @@ class Store(Archive):
 
         Raises:
             BudgetError: the reservation does not fit under the cap; nothing was recorded.
+            StoreError: shots to be used again are not free any more; nothing was recorded.
         """
         now = self.clock()
         used = {id(c.program): c.program for draft in drafts for c in draft.circuits}
@@ -95,7 +97,13 @@ class Store(Archive):
                 call = Call(id=int(identity[0]), submissions=[], **values)
             if reuse:
                 rows = [vars(r) | {"run": call.run, "call": call.id} for r in reuse]
-                connection.execute(insert(reused), rows)
+                try:
+                    connection.execute(insert(reused), rows)
+                except IntegrityError as error:
+                    raise StoreError(
+                        f"{self.name}: recorded shots that '{call.tag}' of run '{call.run}' was to use again were used "
+                        "or removed by another process meanwhile; nothing was sent, start it again"
+                    ) from error
             made = self._insert(connection, call.id, target, drafts, budget, versions, now) if drafts else []
         self._targets.add(target.digest)
         self._programs |= unknown

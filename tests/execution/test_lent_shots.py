@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from qcaan.circuits.circuit import Circuit
-from qcaan.errors import DetachedError, ReplayMissError
+from qcaan.errors import DetachedError, ReplayMissError, StoreError
 from qcaan.execution import Fault, Request, Runner, ScriptedBackend, Store, ledger, runner, upkeep
 from qcaan.execution.backend import Failed
 from qcaan.execution.policy import Patience
@@ -111,6 +111,31 @@ def test_they_are_lost_meanwhile(store, go, trap, spoil, monkeypatch, when):
     assert shots(go(trap, "b")) == [50, 50]
     assert trap.n_jobs == 2
     assert shots(go(None, "b", "replay")) == [50, 50]
+
+
+@pytest.mark.parametrize("what", ["used", "removed"])
+def test_they_are_taken_meanwhile(store, go, sampler, monkeypatch, what):
+    """By another process of this run, or by one that prunes: between the look and the plan."""
+    device = sampler()
+    go(device, "a", "fresh")
+    whole = runner.find_reusable
+
+    def then(*given):
+        found = whole(*given)
+        monkeypatch.undo()
+        if what == "removed":
+            assert upkeep.prune(store, run="a") == 1
+        else:
+            Runner(device, store=store, run="b", seed=1, policy="reuse", patience=PATIENCE).run(WANTED, tag="u")
+        return found
+
+    monkeypatch.setattr(runner, "find_reusable", then)
+    with pytest.raises(StoreError, match="'t' of run 'b' was to use again were used or removed by another process"):
+        go(device, "b")
+    assert store.call("b", "t") is None
+    assert device.asked == 1
+    assert shots(go(device, "b")) == [50, 50]
+    assert device.asked == 2
 
 
 @pytest.mark.parametrize("undo", [False, True])
