@@ -123,7 +123,7 @@ class _Asked:
         )
         if not self._written:
             raise CircuitError(f"the circuit '{circuit.name}' has no measurement: add measure_all() at its end")
-        self.requests = self._requests()
+        self.requests = self._requests() if pub.size else []
 
     def _requests(self) -> list[Request]:
         circuit, shots = self.pub.circuit, self.pub.shots
@@ -142,7 +142,8 @@ class _Asked:
         """From the bits of each binding, uint8 (shots, written bits), in the order of the classical bits."""
         circuit: QuantumCircuit = self.pub.circuit
         bits = np.zeros((self.pub.size, self.pub.shots, circuit.num_clbits), dtype=bool)
-        bits[:, :, self._written] = np.array(rows)
+        if rows:
+            bits[:, :, self._written] = np.array(rows)
         bits = bits.reshape(*self.pub.shape, self.pub.shots, circuit.num_clbits)
         registers = {
             register.name: BitArray.from_bool_array(

@@ -5,7 +5,7 @@ This is the one seam where HTTP errors become errors of qcaan, whose type says w
 | class | members |
 |---|---|
 | ThrottledError | 429: surely not accepted |
-| TransientError | 409, 5xx (Cloudflare's 520 to 529 too), lost connections, time-outs, broken or unreadable replies |
+| TransientError | 408, 409, 5xx, 2xx but 200 and 201, lost connections, time-outs, broken or unreadable replies |
 | CredentialsError | 401 |
 | UnavailableError | 402, 423: the account's credit or the device |
 | the caller's | 404: what is missing depends on what was asked for |
@@ -13,6 +13,8 @@ This is the one seam where HTTP errors become errors of qcaan, whose type says w
 
 Why a POST is never sent twice here: IonQ knows no idempotency key, and its own clients, which repeat a POST whose reply
 was lost, make two jobs of it. The core looks for the first job before it asks again.
+
+Why an unknown success is transient: a job may have been made, and a refusal would say that there surely is none.
 
 Why 409 counts as transient: IonQ's own clients report that Cloudflare answers so when it cannot resolve a name.
 
@@ -157,7 +159,7 @@ def _refusal(response: requests.Response, body: str, doing: str, missing: type[Q
         return UnavailableError(text)
     if status == 404:
         return missing(text)
-    if status == 409 or status >= 500:
+    if status < 300 or status in (408, 409) or status >= 500:
         return TransientError(text)
     return RejectedError(text)
 

@@ -19,6 +19,7 @@ of its own; the job itself was mostly read by the last `poll`, and is kept until
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -308,7 +309,9 @@ class IonqDevice(Backend):
     def _usd(self, value: object, unit: object) -> float | None:
         rates = {"usd": 1.0, "credit": self.usd_per_credit, "credits": self.usd_per_credit}
         rate = rates.get(str(unit).lower())
-        return None if rate is None or not isinstance(value, int | float) else rate * value
+        if rate is None or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            return None  # less than nothing would make room under the cap
+        return rate * value
 
     def _check_size(self, batch: Sequence[NativeCircuit]) -> None:
         for place, circuit in enumerate(batch if self._is_qpu else ()):

@@ -246,6 +246,8 @@ class TestPoll:
             ({"cost": {"value": 12, "unit": "credit"}}, None),
             ({"estimated_cost": {"value": 12, "unit": "usd"}}, None),
             ({"cost": {"value": "twelve", "unit": "usd"}}, None),
+            ({"cost": {"value": -12, "unit": "usd"}}, None),
+            ({"cost": {"value": float("nan"), "unit": "usd"}}, None),
         ],
     )
     def test_what_it_cost(self, cost, usd):

@@ -74,6 +74,17 @@ def test_registers_shapes_and_metadata_are_as_qiskits_own(sampler):
                 assert mine.get_counts(index) == other.get_counts(index)
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_no_values_are_no_shots_as_by_qiskit(sampler, shape):
+    circuit = QuantumCircuit(1)
+    circuit.rx(a, 0)
+    circuit.measure_all()
+    pubs = [(circuit, np.zeros((*shape, 1)), 5), (circuit, [np.pi], 5)]
+    ours, theirs = (one.run(pubs).result() for one in (sampler, StatevectorSampler(seed=1)))
+    assert [r.data.meas.shape for r in ours] == [r.data.meas.shape for r in theirs] == [shape, ()]
+    assert ours[1].data.meas.get_counts() == {"1": 5}
+
+
 @pytest.mark.parametrize(
     "values",
     [[0.3, 0.8], {("a", "b"): [0.3, 0.8]}, {a: 0.3, b: 0.8}],
