@@ -237,7 +237,7 @@ def cancel(
 
     Raises:
         ConfigError: no submission, or more than one, has such a key, or it is not open on this device.
-        QcaanError: what the first submission that could not be cancelled met; the others were tried all the same.
+        QcaanError: what the first submission that could not be cancelled met; what came of the others is in its notes.
     """
     patience, clock = patience or Patience(), clock or Clock()
     chosen = [job for job in list_jobs(store, run=run, only_open=True) if job.key.startswith(key or "")]
@@ -256,6 +256,8 @@ def cancel(
             error.add_note(f"submission {job.key}, job {job.job_id or 'unknown'}: not known to be cancelled")
             errors.append(error)
     if first := _first(errors):
+        for name, (_, told) in came.items():
+            first.add_note(f"submission {name}: {told}")
         raise first
     now = [job for job in list_jobs(store, run=run) if job.key in came]
     return [Cancelled(**vars(job), outcome=came[job.key][0], told=came[job.key][1]) for job in now]

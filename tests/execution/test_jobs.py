@@ -169,10 +169,11 @@ def test_cancel_goes_on_after_a_job_that_errs(store, go, fake_time, monkeypatch)
         jobs.cancel(store, slow)
     rows = jobs.list_jobs(store)
     assert [row.state for row in rows] == ["sent", "cancelled", "sent", "cancelled"]
-    own, other = caught.value.__notes__
+    own, other, *told = caught.value.__notes__
     assert own == f"submission {rows[0].key}, job 1: not known to be cancelled"
     assert other.startswith("also: UnknownJobError: job 3?")
     assert f"submission {rows[2].key}" in other
+    assert told == [f"submission {rows[k].key}: cancelled, 0.00 USD charged" for k in (1, 3)]
     monkeypatch.undo()
     assert {row.state for row in jobs.cancel(store, slow)} == {"cancelled"}
     assert slow.bill_usd == 0
