@@ -3,7 +3,7 @@
 | class | members |
 |---|---|
 | ThrottledError | 429, Throttling, SlowDown: surely not accepted |
-| TransientError | 5xx, lost connections, time-outs, broken streams: may have been accepted |
+| TransientError | 5xx, 408, lost connections, time-outs, broken streams: may have been accepted |
 | LateError | an S3 object that is not there (yet) although its task is complete |
 | UnavailableError | the device is offline, a quota is used up |
 | CredentialsError | missing, expired, refused or unreadable credentials |
@@ -39,11 +39,18 @@ _THROTTLED = {
     "RequestThrottled",
     "RequestThrottledException",
     "SlowDown",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
 }
-_TRANSIENT = {"InternalError", "InternalServiceException", "RequestTimeout", "ServiceUnavailable"}
+_TRANSIENT = {
+    "InternalError",
+    "InternalServiceException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+}
 _UNAVAILABLE = {"DeviceOfflineException", "ServiceQuotaExceededException"}
 _CREDENTIALS = {
     "AuthFailure",
@@ -121,7 +128,7 @@ def _of_service(error: boto.ClientError, doing: str) -> BackendError:
         return CredentialsError(f"{text}; {_LOG_IN}, and check this machine's clock")
     if code in _UNAVAILABLE:
         return UnavailableError(text)
-    if code in _TRANSIENT or status >= 500:
+    if code in _TRANSIENT or status == 408 or status >= 500:
         return TransientError(text)
     if error.operation_name == "GetObject" and code in ("NoSuchKey", "AccessDenied", "404", "403"):
         return LateError(f"{text}; if it stays so, check that these credentials may read the bucket")

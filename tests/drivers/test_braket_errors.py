@@ -23,6 +23,9 @@ TABLE = [
     (refused("Whatever", 502), errors.TransientError),
     (refused("ServiceUnavailable", 503), errors.TransientError),
     (refused("RequestTimeout", 400, "GetObject"), errors.TransientError),
+    (refused("RequestTimeoutException"), errors.TransientError),
+    (refused("408", 408), errors.TransientError),  # a proxy's, which tells nothing of AWS
+    (refused("ThrottledException"), errors.ThrottledError),
     (refused("NoSuchKey", 404, "GetObject"), errors.LateError),
     (refused("AccessDenied", 403, "GetObject"), errors.LateError),
     (refused("NoSuchBucket", 404, "GetObject"), errors.RejectedError),
