@@ -34,6 +34,17 @@ FAULTS = [
 ]
 
 
+REFITS, UPDATES, BASES, SHOTS = 3, 2, 2, 200
+"""What the trainer's settings and examples/digits.yaml ask for: 6 steps, a refit every 2; Z and Y."""
+
+
+def needed_by_hand(program_sets):
+    """Tasks, and US dollars: an update takes 2 circuits a basis, after the last one each basis is read once."""
+    circuits = REFITS * (UPDATES * 2 + 1) * BASES
+    tasks = REFITS * (UPDATES + 1) if program_sets else circuits
+    return tasks, tasks * 0.30 + circuits * SHOTS * 0.08
+
+
 @pytest.fixture(scope="module")
 def calm(trainer, tmp_path_factory):
     """`calm(program_sets)`: the undisturbed training's model, and the number of its tasks."""
@@ -46,6 +57,7 @@ def calm(trainer, tmp_path_factory):
             tasks = service.jobs()
             assert {task["status"] for task in tasks} == {"COMPLETED"}
             assert program_sets == any(len(task["executables"]) > 1 for task in tasks)
+            assert (len(tasks), pytest.approx(service.bill_usd())) == needed_by_hand(program_sets)
             assert trainer.ledger(service, folder) == (len(tasks), pytest.approx(service.bill_usd()))
         return trainer.model(folder), len(tasks)
 
