@@ -12,6 +12,9 @@ from typing import Any
 
 from qcaan.errors import BackendError, ConfigError, CredentialsError
 
+_SECRET = ("token", "secret", "password", "api_key", "apikey")
+"""Parts of the names of arguments that are secrets."""
+
 
 def load(backend: str, option: str, path: str) -> Any:  # noqa: ANN401 - whatever it names
     """What "module:attribute" names.
@@ -39,7 +42,8 @@ def load(backend: str, option: str, path: str) -> Any:  # noqa: ANN401 - whateve
 class Factory:
     """Makes an object of another framework from `path`, "module:function", and keyword arguments.
 
-    A text argument "env:NAME" stands for the value of the environment variable NAME: secrets are only referenced.
+    A text argument "env:NAME" stands for the value of the environment variable NAME: secrets are only referenced,
+    and an argument that is called like one must be.
     `takes_seed`: the function has a parameter `seed` that the arguments leave open.
     """
 
@@ -81,6 +85,7 @@ def looked_up(where: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments, "env:NAME" replaced by the value of the environment variable NAME.
 
     Raises:
+        ConfigError: one that is called like a secret is given as it is; its value is not told.
         CredentialsError: one is not set; the message begins with `where`.
     """
     return {name: _looked_up(where, name, value) for name, value in arguments.items()}
@@ -104,6 +109,11 @@ def _parameters(made: Callable[..., Any]) -> list[str]:
 
 def _looked_up(where: str, name: str, value: Any) -> Any:  # noqa: ANN401
     if not isinstance(value, str) or not value.startswith("env:"):
+        if isinstance(value, str) and any(word in name.lower() for word in _SECRET):
+            raise ConfigError(
+                f"{where}, argument {name}: options are stored with every result, secrets must not be; set an "
+                f"environment variable, and write {name}='env:ITS_NAME'"
+            )
         return value
     variable = value.removeprefix("env:")
     if variable not in os.environ:

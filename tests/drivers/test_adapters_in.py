@@ -207,6 +207,19 @@ def test_secrets_are_only_referenced(monkeypatch):
     assert "no secret in anything that is stored" in {c.name for c in verdict.checks}
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("qiskit", {"factory": "adapter_lab:keyed", "arguments": {"token": "s3cret-token"}}),
+        ("pennylane", {"device": "default.qubit", "arguments": {"IBMQ_API_KEY": "s3cret-token"}}),
+    ],
+)
+def test_a_secret_is_refused_and_not_told(name, options):
+    with pytest.raises(ConfigError, match="options are stored with every result.*='env:ITS_NAME'") as caught:
+        qcaan.open_backend(name, **options)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_pennylanes_arguments_reference_secrets_too(monkeypatch):
     options = {"device": "default.qubit", "arguments": {"max_workers": "env:LAB_WORKERS"}}
     monkeypatch.delenv("LAB_WORKERS", raising=False)
