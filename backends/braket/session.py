@@ -135,13 +135,19 @@ class Session:
         A limit that exists and is not higher is kept as it is; where there is none, one is made.
 
         Raises:
-            ConfigError: the account has a higher limit.
+            ConfigError: the account has a higher limit, or one whose period is not now: then AWS refuses every task
+                (docs.aws.amazon.com/braket/latest/developerguide/braket-pricing.html).
         """
         arn, client, now = self._address.arn, self._facts.braket_client, datetime.now(UTC)
         mine = [{"name": "deviceArn", "operator": "EQUAL", "values": [arn]}]
         with translated(f"look up the spending limits on {arn}"):
             limits = client.search_spending_limits(filters=mine, maxResults=100)["spendingLimits"]
-        limits = [one for one in limits if _holds(one.get("timePeriod") or {}, now)]
+        if idle := next((one for one in limits if not _holds(one.get("timePeriod") or {}, now)), None):
+            raise ConfigError(
+                f"backend 'braket', option spending_limit_usd={usd:g}: the period of the account's limit on {arn} is "
+                "not now, and outside of it AWS takes no task; end it with 'aws braket delete-spending-limit "
+                f"--spending-limit-arn {idle['spendingLimitArn']}'"
+            )
         if not limits:
             with translated(f"limit the spending on {arn}"):
                 client.create_spending_limit(deviceArn=arn, spendingLimit=f"{usd:.2f}")

@@ -348,26 +348,21 @@ def test_cancelling_what_has_ended_is_not_an_error(aws):
 
 
 def limit(usd, days=1):
+    now = datetime.now(UTC)
     return {
         "spendingLimitArn": f"arn:aws:braket:us-east-1:{ACCOUNT}:spending-limit/1",
         "deviceArn": FORTE,
-        "timePeriod": {
-            "startAt": datetime.now(UTC) - timedelta(days=2),
-            "endAt": datetime.now(UTC) + timedelta(days=days),
-        },
+        "timePeriod": {"startAt": now - timedelta(days=2), "endAt": now + timedelta(days=days)},
         "spendingLimit": usd,
-        "queuedSpend": "0",
-        "totalSpend": "0",
-        "createdAt": NOW,
-        "updatedAt": NOW,
+        **dict.fromkeys(("queuedSpend", "totalSpend"), "0"),
+        **dict.fromkeys(("createdAt", "updatedAt"), NOW),
     }
 
 
-@pytest.mark.parametrize("there", [[], [limit("5", days=-1)]])
-def test_a_spending_limit_is_made_before_the_first_task(aws, there):
+def test_a_spending_limit_is_made_before_the_first_task(aws):
     a = aws(spending_limit_usd=400)
     asked = {"filters": [{"name": "deviceArn", "operator": "EQUAL", "values": [FORTE]}], "maxResults": 100}
-    a.facts.add_response("search_spending_limits", {"spendingLimits": there}, asked)
+    a.facts.add_response("search_spending_limits", {"spendingLimits": []}, asked)
     made = {"deviceArn": FORTE, "spendingLimit": "400.00"}
     a.facts.add_response("create_spending_limit", {"spendingLimitArn": limit("1")["spendingLimitArn"]}, made)
     for _ in range(2):
@@ -382,11 +377,18 @@ def test_a_spending_limit_that_is_not_higher_is_kept(aws):
     assert a.device.submit([CIRCUIT], 100, KEY) == TASK
 
 
-def test_a_higher_spending_limit_is_not_changed_and_nothing_is_sent(aws):
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ([limit("900")], r"spending_limit_usd=400: .*900 USD; lower it with .*limit 400"),
+        ([limit("9"), limit("5", days=-1)], r"period .* is not now, .*delete-spending-limit .*spending-limit/1"),
+    ],
+)
+def test_a_spending_limit_that_does_not_fit_is_not_changed_and_nothing_is_sent(aws, there, told):
     a = aws(spending_limit_usd=400)
     for _ in range(2):
-        a.facts.add_response("search_spending_limits", {"spendingLimits": [limit("900")]})
-        with pytest.raises(ConfigError, match=r"spending_limit_usd=400: .*900 USD; lower it with .*limit 400"):
+        a.facts.add_response("search_spending_limits", {"spendingLimits": there})
+        with pytest.raises(ConfigError, match=told):
             a.device.submit([CIRCUIT], 100, KEY)
 
 
