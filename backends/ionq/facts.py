@@ -8,6 +8,9 @@ Why the price of a shot is a bound: IonQ charges by gate and shot, or by time, e
 rates. What a job will cost is asked of `GET /jobs/estimate` for a circuit of the largest size that the options allow,
 with the fewest and the most shots; the dearer shot of the two is what the core plans with, so that no job costs more
 than was reserved. What it did cost is asked when it has ended.
+
+Why the simulator runs one circuit a job: its noise is seeded for a whole job, and whether the circuits of one job draw
+from it differently is not documented. Two equal circuits of a job might have equal shots, which count once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,7 +106,7 @@ def simulator_target(noise_model: str, characterization: _Facts | None, *, accou
         n_qubits=n_qubits,
         native_gates=("gpi", "gpi2", entangler),
         max_shots=MAX_SHOTS,
-        max_circuits=MAX_CIRCUITS,
+        max_circuits=1,
         returns="probabilities",
         dedupe="search",
         figures=_figures(characterization, f"simulator with the noise of {noise_model}") or typical,

@@ -134,6 +134,7 @@ class TestTarget:
         target = device(device="simulator").target
         assert (target.kind, target.device, target.n_qubits) == ("emulator", "simulator", 36)
         assert target.price == Price()
+        assert target.max_circuits == 1  # a job has one seed for its noise
         assert target.figures.two_qubit_fidelity == 0.9925
         gone = device(device="simulator", noise_model="aria-2").target
         assert gone.native_gates == ("gpi", "gpi2", "ms")

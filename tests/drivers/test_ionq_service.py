@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import qcaan
+from backends.ionq.client import Client
 from backends.ionq.device import IonqDevice
 from backends.loopback.ionq import Loopback
 from qcaan.circuits.native import NativeCircuit
@@ -75,6 +76,8 @@ def test_one_circuit_and_several(service, number):
     assert ended(device, job_id).status is JobStatus.DONE
     (counts,) = device.decode(device.fetch(job_id), [FIRST])
     assert max(counts.to_dict(), key=counts.to_dict().get) == "100"
+    if device.target.max_circuits == 1:
+        return
     batch = [LAST, NativeCircuit.build(2, ("gpi", [1], [0.0])), FIRST]
     job_id = device.submit(batch, 300, key_of(200 + number))
     ended(device, job_id)
@@ -194,6 +197,17 @@ class TestMoney:
     def test_the_simulator_is_free(self, service):
         (result,) = qcaan.run([BELL], IonqDevice(), shots=50, seed=1)
         assert result.shots == 50
+
+
+def test_equal_circuits_on_the_simulator_have_noise_of_their_own(service, monkeypatch):
+    """The parts of 10,000 shots, and equal circuits of one call, are jobs with a seed each."""
+    bodies, post = [], Client.post
+    monkeypatch.setattr(Client, "post", lambda c, path, body, doing: bodies.append(body) or post(c, path, body, doing))
+    results = qcaan.run([BELL, BELL], IonqDevice(), shots=10_000, seed=1)
+    assert [result.shots for result in results] == [10_000, 10_000]
+    jobs = [json.loads(body) for body in bodies]
+    assert [(job["type"], job["shots"]) for job in jobs] == [("ionq.circuit.v1", 5000)] * 4
+    assert len({job["noise"]["seed"] for job in jobs}) == 4
 
 
 def test_debiasing_is_as_asked(service):
