@@ -155,4 +155,5 @@ class Courier:
 
     def _tell(self, board: Board) -> None:
         if self._report is not None:
-            self._report(board.progress(self._terms.cap_usd))
+            cap_usd = self._terms.cap_usd
+            self._report(board.progress(self._store.cap_usd(self._terms.budget) if cap_usd is None else cap_usd))

@@ -15,7 +15,6 @@ from qcaan.errors import ConfigError, DetachedError, QcaanError, StoreError
 from qcaan.execution import payload
 from qcaan.execution.access import Access
 from qcaan.execution.backend import Backend, JobState, JobStatus
-from qcaan.execution.budget import Budget
 from qcaan.execution.counts import Counts
 from qcaan.execution.courier import Courier, Progress
 from qcaan.execution.exchange import Exchange
@@ -183,7 +182,8 @@ def attach(
     """Go on with every submission on this backend's device that is not over, whoever planned it.
 
     The run that planned them finds their counts when it is resumed. A call that another process works on is left to it.
-    Each submission is paid from the budget that it was planned under; those of another budget wait for the first's.
+    Each submission is paid from the budget that it was planned under, within the cap that the store holds for it when
+    money is reserved; those of another budget wait for the first's.
     """
     patience, clock = patience or Patience(), clock or Clock()
     access = Access(backend, store, patience.facts_s, refresh)
@@ -204,8 +204,9 @@ def attach(
                 if call is None:
                     continue  # pruned meanwhile
                 errors: list[QcaanError] = []
-                for budget, part in _by_budget(store, call):
-                    terms = Terms.of(store, access.backend.target, name, tag, call.seed, budget)
+                for fund, part in _by_budget(call):
+                    target = access.backend.target
+                    terms = Terms.of(store, target, name, tag, call.seed, budget=fund, cap_usd=None)
                     try:
                         Courier(access, store, terms, patience, clock, held, report).deliver(part, {})
                     except QcaanError as caught:
@@ -323,11 +324,11 @@ def _shown(store: Store, s: Submission) -> dict[str, Any]:
     }
 
 
-def _by_budget(store: Store, call: Call) -> list[tuple[Budget, Call]]:
+def _by_budget(call: Call) -> list[tuple[str, Call]]:
     """The call in parts that are paid from one budget each; all attempts at a position stay together."""
     funds = {s.position: s.budget for s in call.submissions}  # of the last attempt, which is what may be open
     parts = {fund: [s for s in call.submissions if funds[s.position] == fund] for fund in funds.values()}
-    return [(Budget(store.cap_usd(fund), fund), replace(call, submissions=part)) for fund, part in parts.items()]
+    return [(fund, replace(call, submissions=part)) for fund, part in parts.items()]
 
 
 def _first(errors: Sequence[QcaanError]) -> QcaanError | None:

@@ -268,7 +268,8 @@ class Runner:
     def _terms(self, tag: str) -> Terms:
         assert self._access is not None
         budget = self.budget or Budget(math.inf)
-        return Terms.of(self.store, self._access.backend.target, self.run_name, tag, self.seed, budget)
+        fund, target = budget.name or f"run {self.run_name}", self._access.backend.target
+        return Terms.of(self.store, target, self.run_name, tag, self.seed, budget=fund, cap_usd=budget.cap_usd)
 
 
 def run(

@@ -71,12 +71,13 @@ class Store(Archive):
         new: tuple[str, str, str, str, str] | None = None,
         reuse: Sequence[Reuse] = (),
         budget: str = "",
-        cap_usd: float = math.inf,
+        cap_usd: float | None = math.inf,
         versions: str = "",
     ) -> Call:
         """Record drafts and reserve their high price, all or nothing.
 
-        Makes the call `new` (run, tag, digest, requests, seed) if there is none yet.
+        Makes the call `new` (run, tag, digest, requests, seed) if there is none yet. A cap of None, here and below, is
+        the one that the budget has at that moment; any other one is set.
 
         Raises:
             BudgetError: the reservation does not fit under the cap; nothing was recorded.
@@ -86,8 +87,7 @@ class Store(Archive):
         used = {id(c.program): c.program for draft in drafts for c in draft.circuits}
         unknown = {p.digest: p for p in used.values() if p.digest not in self._programs}
         with self.write() as connection:
-            if cap_usd < math.inf:
-                self._reserve(connection, budget, cap_usd, sum(draft.usd_high for draft in drafts))
+            self._reserve(connection, budget, cap_usd, sum(draft.usd_high for draft in drafts))
             self._remember(connection, target, unknown)
             if call is None:
                 assert new is not None
@@ -109,27 +109,26 @@ class Store(Archive):
         self._programs |= unknown
         return replace(call, submissions=[*call.submissions, *made])
 
-    def reserve(self, budget: str, cap_usd: float) -> None:
-        """Set the cap of a budget, which may be lower than when its submissions were planned.
+    def reserve(self, budget: str, cap_usd: float | None) -> None:
+        """Set the cap of a budget, or look at it: it may be lower than when its submissions were planned.
 
         Raises:
             BudgetError: more than that is spent or reserved already.
         """
-        if cap_usd < math.inf:
+        if cap_usd != math.inf:
             with self.write() as connection:
-                held = self._hold(connection, budget, cap_usd)
+                held, cap_usd = self._hold(connection, budget, cap_usd)
             check_room(budget, held, 0.0, cap_usd)  # after the transaction: a lower cap stays
 
-    def retarget(self, s: Submission, target: Target, usd_high: float, budget: str, cap_usd: float) -> None:
+    def retarget(self, s: Submission, target: Target, usd_high: float, budget: str, cap_usd: float | None) -> None:
         """A submission that was never sent will run on the device as it is now, at its price, paid from `budget`.
 
         Raises:
             BudgetError: the new price does not fit under the cap; nothing was changed.
         """
         with self.write() as connection:
-            if cap_usd < math.inf:
-                held = s.usd_high if s.budget == budget else 0.0
-                self._reserve(connection, budget, cap_usd, usd_high - held)
+            held = s.usd_high if s.budget == budget else 0.0
+            self._reserve(connection, budget, cap_usd, usd_high - held)
             self._remember(connection, target, {})
             self._step(connection, s.id, ("planned",), target=target.digest, usd_high=usd_high, budget=budget)
         self._targets.add(target.digest)
@@ -226,17 +225,24 @@ class Store(Archive):
     def _put(self, connection: Connection, submission: int, kind: str, data: bytes) -> None:
         connection.execute(self._put_blob, {"submission": submission, "kind": kind, "data": data})
 
-    def _reserve(self, connection: Connection, budget: str, cap_usd: float, usd: float) -> None:
-        check_room(budget, self._hold(connection, budget, cap_usd), usd, cap_usd)
+    def _reserve(self, connection: Connection, budget: str, cap_usd: float | None, usd: float) -> None:
+        if cap_usd != math.inf:
+            held, cap_usd = self._hold(connection, budget, cap_usd)
+            check_room(budget, held, usd, cap_usd)
 
-    def _hold(self, connection: Connection, budget: str, cap_usd: float) -> float:
-        """Set the cap; return what is spent or reserved, which nobody else can add to until this transaction ends."""
-        row = {"name": budget, "cap_usd": cap_usd}
-        connection.execute(self.insert_new(budgets).on_conflict_do_nothing(), row)
+    def _hold(self, connection: Connection, budget: str, cap_usd: float | None) -> tuple[float, float]:
+        """Set the cap, if any; return what is spent or reserved, and the cap, as both stay for this transaction."""
+        if cap_usd is not None:
+            row = {"name": budget, "cap_usd": cap_usd}
+            connection.execute(self.insert_new(budgets).on_conflict_do_nothing(), row)
         # The row is locked (SQLite: the whole store is), so that two processes cannot both see room for their own.
-        connection.execute(select(budgets).where(budgets.c.name == budget).with_for_update())
-        connection.execute(update(budgets).where(budgets.c.name == budget).values(cap_usd=cap_usd))
-        return float(connection.execute(_HELD, {"budget": budget}).scalar_one() or 0.0)
+        cap = select(budgets.c.cap_usd).where(budgets.c.name == budget).with_for_update()
+        found = connection.execute(cap).scalar_one_or_none()
+        if cap_usd is not None:
+            connection.execute(update(budgets).where(budgets.c.name == budget).values(cap_usd=cap_usd))
+        else:
+            cap_usd = math.inf if found is None else float(found)
+        return float(connection.execute(_HELD, {"budget": budget}).scalar_one() or 0.0), cap_usd
 
     def _remember(self, connection: Connection, target: Target, unknown: dict[str, NativeProgram]) -> None:
         if target.digest not in self._targets:

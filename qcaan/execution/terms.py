@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Self
 
 from qcaan.execution.backend import Target
-from qcaan.execution.budget import Budget
 from qcaan.execution.store import Store
 
 
@@ -21,11 +20,22 @@ class Terms:
     key: Callable[[int, int], str]
     """(position, attempt) -> key, 64 hex characters."""
     budget: str
-    cap_usd: float
+    cap_usd: float | None
+    """None: the one that the budget has in the store when money is asked for."""
     versions: str
 
     @classmethod
-    def of(cls, store: Store, target: Target, run: str, tag: str, seed: int | str, budget: Budget) -> Self:
+    def of(
+        cls,
+        store: Store,
+        target: Target,
+        run: str,
+        tag: str,
+        seed: int | str,
+        *,
+        budget: str,
+        cap_usd: float | None,
+    ) -> Self:
         """The terms of a call.
 
         A simulator's key holds nothing but names, so that the same run gives the same shots on any machine. Any other
@@ -37,7 +47,7 @@ class Terms:
             names = [str(seed), run, tag, position, attempt, place]
             return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
-        return cls(key=key, budget=budget.name or f"run {run}", cap_usd=budget.cap_usd, versions=_versions())
+        return cls(key=key, budget=budget, cap_usd=cap_usd, versions=_versions())
 
 
 @cache

@@ -1,10 +1,12 @@
+import contextlib
 import math
 
 import pytest
 
 from qcaan.circuits.circuit import Circuit
-from qcaan.errors import BudgetError, ConfigError
-from qcaan.execution import Budget, Request, Runner, ScriptedBackend, Store, jobs, upkeep
+from qcaan.errors import BudgetError, ConfigError, DetachedError
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, upkeep
+from qcaan.execution.policy import Patience
 
 WANTED = [Request(Circuit(1).h(0), 50)]
 PRICE = 0.3 + 50 * 0.08
@@ -51,6 +53,28 @@ def test_a_cap_that_just_fits(store):
 def test_no_cap(memory):
     run(memory, "a", None)
     run(memory, "a", Budget(math.inf), tag="u")
+
+
+def test_attach_never_sets_a_cap_that_is_lowered_meanwhile(store, fake_time):
+    store.clock = fake_time
+    slow = ScriptedBackend(faults=[Fault("job", 1, "failed")], kind="emulator", clock=fake_time, queue_s=100)
+    quick, patient = (Patience(wait_s=wait_s, workers=1) for wait_s in (10, 1000))
+    with pytest.raises(DetachedError):
+        Runner(slow, store=store, run="a", seed=1, budget=Budget(20), patience=quick, clock=fake_time.clock()).run(
+            WANTED, tag="t"
+        )
+    whole = slow.poll
+
+    def poll(job_id):
+        with contextlib.suppress(BudgetError):  # so much is reserved; the cap is lowered all the same
+            store.reserve("run a", PRICE - 0.1)
+        return whole(job_id)
+
+    slow.poll = poll
+    (attached,) = jobs.attach(store, slow, patience=patient, clock=fake_time.clock())
+    assert isinstance(attached.error, BudgetError)
+    assert store.cap_usd("run a") == PRICE - 0.1
+    assert slow.n_jobs == 1
 
 
 def test_a_simulator_that_charges_needs_a_budget_and_keeps_what_was_paid_for(tmp_path):
