@@ -11,7 +11,8 @@ Why a failed job with children counts as done: some of its circuits may have run
 Why `cancel` looks first: IonQ cancels a job that is completed too, and its result is then gone.
 
 Why a job that has ended is asked for its cost: only IonQ knows what it charged. Where it does not say, or says it in a
-unit without a rate, the bound that was reserved stands.
+unit without a rate, the bound that was reserved stands. So it does where a job that ran to its end is said to have cost
+nothing: its bill may be written later, and must not leak from the cap.
 
 Why `fetch` may make several calls: a job of several circuits is a parent with children, and each of these has a state
 of its own; the job itself was mostly read by the last `poll`, and is kept until it is fetched.
@@ -41,6 +42,7 @@ from qcaan.errors import (
     MissingSDK,
     RejectedError,
     TransientError,
+    UnavailableError,
     UnknownJobError,
 )
 from qcaan.execution.backend import Backend, Counts, Failed, JobState, JobStatus, Target
@@ -172,7 +174,7 @@ class IonqDevice(Backend):
             return JobState(status)
         if status is JobStatus.DONE:
             self._polled[job_id] = text
-        return JobState(status, reason_of(told), usd=self._cost_usd(job_id))
+        return JobState(status, reason_of(told), usd=self._cost_usd(job_id, completed=told["status"] == "completed"))
 
     def fetch(self, job_id: str) -> bytes:
         """The job, its children and its results; see `backends.ionq.reply`.
@@ -290,20 +292,22 @@ class IonqDevice(Backend):
             )
         return usd
 
-    def _cost_usd(self, job_id: str) -> float | None:
+    def _cost_usd(self, job_id: str, *, completed: bool) -> float | None:
+        """What a job cost; None where IonQ does not say, as for a completed job before its bill is written."""
         if not self._is_qpu:
             return None
         told: object = None
         try:
             text = self._client.get(f"/jobs/{job_id}/cost", f"ask the cost of {job_id}")
             told = parsed(text, "the cost").get("cost")
-        except (RejectedError, IntegrityError) as error:  # a paid result must not wait for its bill
+        except (RejectedError, UnavailableError, IntegrityError) as error:  # a paid result must not wait for its bill
             told = error
         usd = self._usd(told.get("value"), told.get("unit")) if isinstance(told, dict) else None
-        if usd is None:
+        if usd is None or (completed and usd == 0):
             _log.warning(
                 "IonQ does not say in US dollars what job %s cost (%s): the reserved price is kept", job_id, told
             )
+            return None
         return usd
 
     def _usd(self, value: object, unit: object) -> float | None:

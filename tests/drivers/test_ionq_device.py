@@ -14,6 +14,7 @@ from qcaan.errors import (
     LateError,
     RejectedError,
     TransientError,
+    UnavailableError,
     UnknownJobError,
 )
 from qcaan.execution.backend import JobStatus, Price, Target
@@ -255,7 +256,15 @@ class TestPoll:
         """None: the bound that was reserved is kept."""
         assert poll({}, cost).usd == usd
 
-    @pytest.mark.parametrize("answer", [RejectedError("HTTP 403"), "<html>"])
+    @pytest.mark.parametrize(("told", "usd"), [("completed", None), ("failed", 0.0), ("canceled", 0.0)])
+    def test_a_job_that_ran_did_not_cost_nothing(self, told, usd, caplog):
+        """Its bill may be written later: what was reserved stays booked."""
+        assert poll({"status": told}, {"cost": {"value": 0, "unit": "usd"}}).usd == usd
+        assert ("the reserved price is kept" in caplog.text) == (usd is None)
+
+    @pytest.mark.parametrize(
+        "answer", [RejectedError("HTTP 403"), UnavailableError("HTTP 402"), UnavailableError("HTTP 423"), "<html>"]
+    )
     def test_a_paid_result_does_not_wait_for_its_bill(self, answer):
         state = device(Answers(**{"/jobs/j": JOB, "/jobs/j/cost": answer})).poll("j")
         assert (state.status, state.usd) == (JobStatus.DONE, None)
