@@ -5,6 +5,8 @@ about an error is in its status. Where there is none, the words in the name of i
 
 Why a connection that broke anywhere, an error about a reply of success, 408 and 409 are transient: whether a job was
 made is not known, and a refusal would say that there surely is none.
+
+Why 403 is a refusal: it tells of a right that the key lacks, and a new login does not give it.
 """
 
 import math
@@ -61,7 +63,7 @@ def _as_ours(error: Exception) -> BackendError:
         kind = TransientError
     elif status in (402, 424):
         kind = UnavailableError
-    elif status in (401, 403) or "Credential" in type(error).__name__:
+    elif status == 401 or "Credential" in type(error).__name__:
         kind = CredentialsError
     elif status == 404:
         kind = UnknownJobError

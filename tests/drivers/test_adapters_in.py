@@ -178,6 +178,7 @@ def test_shots_above_the_limit_are_split_and_repeat_with_the_seed(name):
         ("cirq-sampler", {"factory": "adapter_lab:MODULE"}, "has no 'MODULE'"),
         ("cirq-sampler", {"factory": "cirq:Simulator", "gateset": "cirq:X"}, "gateset='cirq:X'"),
         ("cirq-sampler", {"factory": "cirq:Simulator", "gateset": "adapter_lab:nothing"}, "CompilationTargetGateset"),
+        ("cirq-sampler", {"factory": "cirq:Simulator", "arguments": {"seed": 7}}, "seed=7 would give every process"),
         ("pennylane", {"device": "no.such.device", "kind": "emulator"}, "option device='no.such.device'"),
         ("pennylane", {"arguments": {"wires": 3}}, "qcaan itself gives wires"),
         ("pennylane:default.qubit", {"device": "lightning.qubit"}, "given twice"),

@@ -173,7 +173,7 @@ def test_a_sampler_cannot_be_retrieved_from():
         (400, errors.RejectedError),
         (401, errors.CredentialsError),
         (402, errors.UnavailableError),
-        (403, errors.CredentialsError),
+        (403, errors.RejectedError),
         (404, errors.UnknownJobError),
         (408, errors.TransientError),
         (409, errors.TransientError),
