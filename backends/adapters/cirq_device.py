@@ -67,8 +67,8 @@ class CirqSamplerBackend(Simulator):
             raise MissingSDK("cirq-sampler", "cirq-core") from error
         if "seed" in self.arguments:
             raise ConfigError(
-                f"backend 'cirq-sampler', option arguments: seed={self.arguments['seed']!r} would give every process the "
-                "same shots; qcaan itself gives seed, leave it out"
+                f"backend 'cirq-sampler', option arguments: seed={self.arguments['seed']!r} would give every process "
+                "the same shots; qcaan itself gives seed, leave it out"
             )
         self._maker = Factory("cirq-sampler", self.factory, self.arguments)
         self._sampler = self._maker.make()
