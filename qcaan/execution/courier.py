@@ -62,6 +62,7 @@ class Courier:
         self._report = report
         self._errors: list[Exception] = []
         self._halted = False
+        self._affordable: bool | None = None
 
     def deliver(self, call: Call, batches: Mapping[int, Sequence[NativeCircuit]]) -> Call:
         """Drive every submission of this device that is not over; `batches` by id, as far as they are at hand.
@@ -86,7 +87,11 @@ class Courier:
                 f"over, sent from account '{accounts[0]}', not '{target.account}'; resume from that account, or cancel "
                 "or release them"
             )
-        self._afford([s for s in due if s.state in ("planned", "sending") and s.id not in batches])
+        resumed = {s.id for s in due if s.state in ("planned", "sending") and s.id not in batches and s.usd_high > 0}
+
+        def may_ask() -> bool:
+            return not (self._halted or board.overdue)
+
         journey = Journey(
             self._device,
             self._store,
@@ -94,7 +99,8 @@ class Courier:
             self._terms,
             self._patience,
             self._clock,
-            may_send=lambda: not (self._halted or board.overdue),
+            may_ask,
+            may_send=lambda s: may_ask() and (s.id not in resumed or self._afford()),
         )
         loop = self._device.loop
         room = Gate(loop, self._patience.max_in_flight)
@@ -136,15 +142,16 @@ class Courier:
                     step = None
                 board.tell()
 
-    def _afford(self, resumed: Sequence[Submission]) -> None:
-        """What was planned under a higher cap is not sent under a lower one."""
-        if not any(s.usd_high > 0 for s in resumed):
-            return
-        try:
-            self._store.reserve(self._terms.budget, self._terms.cap_usd)
-        except BudgetError as error:
-            self._errors.append(error)
-            self._halted = True
+    def _afford(self) -> bool:
+        """What was planned under a higher cap is not sent under a lower one; its error is kept for the end."""
+        if self._affordable is None:
+            try:
+                self._store.reserve(self._terms.budget, self._terms.cap_usd)
+                self._affordable = True
+            except BudgetError as error:
+                self._errors.append(error)
+                self._affordable = False
+        return self._affordable
 
     def _raise(self) -> None:
         """Raise the first error that is more than a time-out, with the others as notes."""

@@ -23,7 +23,8 @@ from qcaan.execution.terms import Terms
 class Journey:
     """Takes a submission of a call from where it is to its end.
 
-    `may_send()` is asked before each one that was not sent yet; polling ends `patience.wait_s` after this was made.
+    `may_ask()` is asked before one that has no job yet is looked at, `may_send(submission)` before it is sent; polling
+    ends `patience.wait_s` after this was made.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Journey:
         terms: Terms,
         patience: Patience,
         clock: Clock,
-        may_send: Callable[[], bool],
+        may_ask: Callable[[], bool],
+        may_send: Callable[[Submission], bool],
     ) -> None:
         self._device = device
         self._store = store
@@ -42,6 +44,7 @@ class Journey:
         self._terms = terms
         self._patience = patience
         self._clock = clock
+        self._may_ask = may_ask
         self._may_send = may_send
         self._deadline = clock.now() + patience.wait_s
         # A submission that waits to be sent again after a refusal must not be overtaken by a hundred others.
@@ -64,9 +67,10 @@ class Journey:
         for _ in range(self._patience.attempts + 1):
             if job_id is None:
                 async with self._counter:
-                    if not self._may_send():
-                        return None
-                    s, job_id = await self._send(s)
+                    sent = await self._send(s) if self._may_ask() else None
+                if sent is None:
+                    return None
+                s, job_id = sent
             try:
                 return await self._follow(s, job_id)
             except UnknownJobError:
@@ -79,17 +83,18 @@ class Journey:
 
     # To the device
 
-    async def _send(self, s: Submission) -> tuple[Submission, str]:
-        job_id = None
-        if s.state == "sending":
-            job_id = await self._device.adopt(s)
-        elif s.state == "planned":
-            self._device.access.look_again()
-            s = self._current(s)
-            if not self._device.forgetful:
-                self._store.sending(s.id)
-                self._board.log("sending", s)
+    async def _send(self, s: Submission) -> tuple[Submission, str] | None:
+        """The submission and its job, at no cost if the device has it already; None if it may not be sent."""
+        job_id = await self._device.adopt(s) if s.state == "sending" else None
         if job_id is None:
+            if not self._may_send(s):
+                return None
+            if s.state == "planned":
+                self._device.access.look_again()
+                s = self._current(s)
+                if not self._device.forgetful:
+                    self._store.sending(s.id)
+                    self._board.log("sending", s)
             job_id = await self._device.submit(s, self._board.batch(s), partial(self._unsent, s))
         if not (self._device.forgetful and job_id == s.key):  # else the journal has the id since the plan was made
             self._record_job(s, job_id)

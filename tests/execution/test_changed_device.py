@@ -118,3 +118,52 @@ def test_a_cap_that_was_lowered_stops_what_is_planned_and_brings_home_what_is_se
     assert isinstance(attached.error, BudgetError)
     go(slow)
     assert slow.n_jobs == 3
+
+
+@pytest.mark.parametrize("n_accepted", [1, 3])
+def test_a_cap_that_was_lowered_brings_home_what_is_found_at_the_device(go, scripted, memory, n_accepted):
+    """Adoption costs nothing, and no error is raised if nothing else is left to be sent."""
+
+    class Killed(BaseException):
+        pass
+
+    device = scripted(dedupe="search", max_circuits=1 if n_accepted == 1 else 3)
+    whole = device.submit
+
+    def submit(*given):
+        whole(*given)
+        raise Killed
+
+    device.submit = submit
+    with pytest.raises(Killed):
+        go(device)
+    device.submit = whole
+    if n_accepted == 3:
+        assert [r.shots for r in go(device, budget=Budget(0.5 * PRICE))[0]] == [50, 50, 50]
+        assert go.states() == ["done"]
+    else:
+        with pytest.raises(BudgetError, match="exceed the cap of 2.15 USD") as caught:
+            go(device, budget=Budget(0.5 * PRICE))
+        assert not getattr(caught.value, "__notes__", [])  # said once
+        assert go.states() == ["done", "planned", "planned"]
+    assert device.n_jobs == 1
+    assert memory.call("a", "t").submissions[0].usd == pytest.approx(device.bill_usd)
+
+
+def test_what_is_not_found_at_the_device_needs_room_under_the_cap(go, scripted, memory):
+    class Killed(BaseException):
+        pass
+
+    def submit(*_):
+        raise Killed
+
+    device = scripted(dedupe="search")
+    whole, device.submit = device.submit, submit
+    with pytest.raises(Killed):
+        go(device)
+    device.submit = whole
+    with pytest.raises(BudgetError):
+        go(device, budget=Budget(5))
+    assert (go.states(), device.n_jobs) == (["sending", "planned", "planned"], 0)
+    go(device)
+    assert device.n_jobs == 3
