@@ -1,7 +1,7 @@
-"""The tables of the pages that say what the code says: keys of a configuration, options of a driver.
+"""The tables of the pages that say what the code says: keys of a configuration, options of a driver, the kit's mutants.
 
 `python docs/tables.py` writes them into the pages, between `<!-- table: NAME -->` and `<!-- end of table -->`; a test
-fails where a page says something else. NAME is `run`, a section of the configuration, or `backend NAME`.
+fails where a page says something else. NAME is `run`, a section of the configuration, `backend NAME`, or `mutants`.
 
 Why they are kept in the pages and not made with the site: pages are read where the site is not built, too.
 """
@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from qcaan.config import Config
+from qcaan.conformance.mutants import MUTANTS
 from qcaan.execution.registry import GROUP
 
 HERE = Path(__file__).parent
@@ -43,7 +44,8 @@ def render(page: str) -> str:
     """The text of a page with its tables as the code has them now."""
 
     def table(found: re.Match[str]) -> str:
-        return f"<!-- table: {found[1]} -->\n{_markdown(rows(found[1]))}<!-- end of table -->"
+        written = mutants() if found[1] == "mutants" else _markdown(rows(found[1]))
+        return f"<!-- table: {found[1]} -->\n{written}<!-- end of table -->"
 
     return TABLE.sub(table, page)
 
@@ -56,6 +58,15 @@ def rows(name: str) -> list[Row]:
     if name == "run":
         return _keys(Config, "", lambda model: model is None)
     return _keys(sections()[name], f"{name}.", lambda model: True)
+
+
+def mutants() -> str:
+    """The drivers with one mistake each, by the question of the kit that must find them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for mutant in MUTANTS:
+        found.setdefault((mutant.tier, mutant.check), []).append(mutant.name)
+    lines = [f"| {tier} | {asked} | {'; '.join(names)} |\n" for (tier, asked), names in sorted(found.items())]
+    return "| tier | what is asked | mistakes that it finds |\n|---|---|---|\n" + "".join(lines)
 
 
 def sections() -> dict[str, type[BaseModel]]:
