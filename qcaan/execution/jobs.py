@@ -21,7 +21,7 @@ from qcaan.execution.exchange import Exchange
 from qcaan.execution.journal_log import log_step
 from qcaan.execution.planner import price_usd
 from qcaan.execution.policy import Clock, Patience
-from qcaan.execution.records import FINISHED, OPEN, Call, Submission
+from qcaan.execution.records import FINISHED, KEPT, OPEN, Call, Submission
 from qcaan.execution.schema import calls, of_run, submissions
 from qcaan.execution.standing import charged_usd, foreign_account, is_stalled
 from qcaan.execution.store import Store
@@ -286,18 +286,21 @@ def release(store: Store, key: str) -> None:
     """A person gives a submission up: when its run is resumed, what it held is planned and paid for again.
 
     What it may have cost stays on the books: all of a job that has an id, or that the device could have been asked
-    about; nothing of one that only a person could look for.
+    about; nothing of one that only a person could look for. A reply stays in the store, for `show` alone.
 
     Raises:
-        ConfigError: the submission is done: its shots are paid for and good.
+        ConfigError: the submission is done, or its reply is here and may be good: its shots are paid for.
     """
     with store.held(key, Patience().lock_s) as (s, _):
         if s.state == "done":
             raise ConfigError(f"submission {key} is done; its shots are recorded, there is nothing to release")
+        if s.state == "replied" and not s.reason:  # a reply that could not be read has one
+            raise ConfigError(f"submission {key} has shots that are paid for: {KEPT}; so does 'qcaan jobs attach'")
         unseen = s.state == "planned" or (s.job_id is None and store.target(s.target).dedupe == "none")
         spent = s.usd if s.usd is not None else (0.0 if unseen else s.usd_high)
         store.given_up(s, s.reason or "released by hand", spent)
-        log_step("released", *store.name_of(s.call), s)
+        more = "its reply stays in the store, and is decoded no more" if s.state == "replied" else ""
+        log_step("released", *store.name_of(s.call), s, more=more)
 
 
 def _shown(store: Store, s: Submission) -> dict[str, Any]:

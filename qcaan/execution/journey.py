@@ -14,7 +14,7 @@ from qcaan.execution.exchange import Exchange
 from qcaan.execution.loop import Gate
 from qcaan.execution.planner import price_usd, violations
 from qcaan.execution.policy import Clock, Patience
-from qcaan.execution.records import UNLUCKY, Submission
+from qcaan.execution.records import KEPT, UNLUCKY, Submission
 from qcaan.execution.standing import charged_usd, is_stalled, standing
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
@@ -212,6 +212,8 @@ class Journey:
                 again = await self._device.fetch(s, job_id)
                 items = checked(decode(again, batch), batch, s.shots)
             except BackendError:
+                self._store.unreadable(s.id, f"unreadable: {error}")
+                error.add_note(KEPT)
                 raise error from None
             self._store.replied(s.id, job_id, again, s.usd)
         failures = {place: item.reason for place, item in enumerate(items) if isinstance(item, Failed)}

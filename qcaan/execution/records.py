@@ -15,6 +15,8 @@ FINISHED = ("done", "partial")
 """States of a submission that has counts; "partial": for circuits that failed, a new attempt is due."""
 UNLUCKY = ("failed", "cancelled", "partial")
 """States of a submission whose circuits, all or some, the provider did not run."""
+KEPT = "the reply is in the store, and 'qcaan jobs redecode' reads it again after a decoder fix, at no cost"
+"""Of a submission that was replied to, for people."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,6 +155,10 @@ class Store(Archive):
             self._step(connection, submission, OPEN, state="replied", job_id=job_id, usd=usd)
             self._put(connection, submission, "reply", reply)
 
+    def unreadable(self, submission: int, reason: str) -> None:
+        """The reply was tried, and cannot be read by the decoder as it is now."""
+        self._set(submission, ("replied",), reason=reason)
+
     def decoded(
         self,
         submission: int,
@@ -180,6 +184,7 @@ class Store(Archive):
                 ("replied", *FINISHED) if reply is None else OPEN,
                 state="partial" if failures and not settled else "done",
                 failures=json.dumps(failures) if failures else "",
+                reason="",
                 usd=usd,
                 done_at=self.clock(),
                 **job,

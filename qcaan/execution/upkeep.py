@@ -48,6 +48,8 @@ def redecode(
             try:
                 items = checked(backend.decode(reply, batch), batch, s.shots)
             except IntegrityError as error:
+                if s.state == "replied":
+                    store.unreadable(s.id, f"unreadable: {error}")
                 error.add_note(f"submission {key}, job {s.job_id}")
                 raise
             if s.state == "replied" or items != store.counts(s.id):

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
-from qcaan.errors import DetachedError, IntegrityError, JobFailedError, StoreError
+from qcaan.errors import ConfigError, DetachedError, IntegrityError, JobFailedError, StoreError
 from qcaan.execution import Fault, Request, ScriptedBackend, Store, jobs, upkeep
 from qcaan.execution.backend import Counts, Failed
 from qcaan.execution.counts import unpack
+from qcaan.execution.records import KEPT
 
 CIRCUIT = Circuit(2).ry(theta[0], 0).cx(0, 1)
 
@@ -76,6 +77,64 @@ class TestGivenUp:
         monkeypatch.setattr(memory, "held", waited_for)
         assert upkeep.redecode(memory, "scripted", device) == []
         assert go.states() == ["released"] * 3
+
+
+class TestRelease:
+    """Of a reply that is here: its shots are paid for, so that only one that cannot be read may be given up."""
+
+    @pytest.fixture
+    def replied(self, go, scripted, monkeypatch):
+        """A process that dies when it has the reply, and before it decodes it."""
+
+        class Killed(BaseException):
+            pass
+
+        def killed(*_):
+            raise Killed
+
+        device = scripted(max_circuits=3)
+        with monkeypatch.context() as patch:
+            patch.setattr(ScriptedBackend, "decode", killed)
+            with pytest.raises(Killed):
+                go(device)
+        assert go.states() == ["replied"]
+        return device
+
+    @pytest.fixture
+    def key(self, replied, memory):
+        return memory.call("a", "t").submissions[0].key
+
+    def test_one_that_nobody_tried_to_read_is_refused(self, go, replied, memory, key):
+        with pytest.raises(ConfigError, match="the reply is in the store, and 'qcaan jobs redecode' reads it again"):
+            jobs.release(memory, key)
+        assert upkeep.redecode(memory, "scripted", replied) == [key]
+        assert [r.shots for r in go(replied)[0]] == [50, 50, 50]
+        assert replied.n_jobs == 1
+
+    @pytest.mark.parametrize("tried_by", ["resume", "redecode"])
+    def test_one_that_cannot_be_read(self, go, replied, memory, key, monkeypatch, tried_by):
+        whole = ScriptedBackend.decode
+        monkeypatch.setattr(ScriptedBackend, "decode", lambda *_: (_ for _ in ()).throw(IntegrityError("odd")))
+        with pytest.raises(IntegrityError) as caught:
+            go(replied) if tried_by == "resume" else upkeep.redecode(memory, "scripted", replied)
+        assert tried_by == "redecode" or KEPT in caught.value.__notes__
+        assert (go.states(), jobs.list_jobs(memory)[0].reason) == (["replied"], "unreadable: odd")
+        jobs.release(memory, key)
+        monkeypatch.setattr(ScriptedBackend, "decode", whole)
+        assert upkeep.redecode(memory, "scripted", replied) == []  # what is given up stays so
+        assert [r.shots for r in go(replied)[0]] == [50, 50, 50]
+        assert (go.states(), replied.n_jobs) == (["released", "done"], 2)
+        assert jobs.costs(memory)[0].usd >= replied.bill_usd
+
+    def test_one_that_turns_out_to_be_good_is_like_any_other(self, go, replied, memory, key, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(ScriptedBackend, "decode", lambda *_: (_ for _ in ()).throw(IntegrityError("odd")))
+            with pytest.raises(IntegrityError):
+                go(replied)
+        assert upkeep.redecode(memory, "scripted", replied) == [key]
+        assert jobs.list_jobs(memory)[0].reason == ""
+        with pytest.raises(ConfigError, match="nothing to release"):
+            jobs.release(memory, key)
 
 
 @pytest.mark.parametrize("good", [1, 2])
