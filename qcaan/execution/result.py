@@ -54,7 +54,11 @@ class Result:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Run, tag, item, and for each part: device, target digest, native circuit digest, key, job id, versions."""
+        """Run, tag, item, and for each part: device, target digest, native circuit digest, key, job id, versions.
+
+        "backend", "device" and "target" beside "submissions" are those of the first part only: a call that outlasted a
+        calibration, or moved, has parts with others, each in its own entry of "submissions".
+        """
         return self.origin.describe(self.item, self.parts)
 
 
