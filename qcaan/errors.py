@@ -19,7 +19,7 @@ QcaanError
 │   └── IntegrityError     the reply contradicts the request; the raw reply is kept
 ├── DetachedError          a deadline passed; the jobs live on: resume later (exit 75)
 ├── UnknownFateError       a submission was interrupted and the device cannot say whether it exists: a person decides
-├── BudgetError            the next submission would exceed the cap: nothing was sent
+├── BudgetError            the next submission would exceed the cap: it was not sent
 └── StoreError             the store is unreachable, damaged or locked
     └── ReplayMissError    policy "replay" and no recorded shots for this request
 ```

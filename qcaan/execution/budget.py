@@ -30,5 +30,5 @@ def check_room(budget: str, held_usd: float, usd: float, cap_usd: float) -> None
     if held_usd + usd > cap_usd + 1e-9:
         raise BudgetError(
             f"budget '{budget}': {held_usd:.2f} USD spent or reserved and {usd:.2f} USD more exceed the cap of "
-            f"{cap_usd:.2f} USD; nothing was sent; raise budget.cap_usd to go on"
+            f"{cap_usd:.2f} USD; it was not sent; raise budget.cap_usd to go on"
         )

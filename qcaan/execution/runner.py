@@ -103,7 +103,7 @@ class Runner:
             CircuitError, TargetError: a request cannot be run; nothing was sent.
             ReplayMissError: policy "replay", and this call was not recorded, or not completely.
             StoreError: the tag was used for other requests, or the store fails.
-            BudgetError: the price does not fit under the cap; nothing was sent.
+            BudgetError: the price of what comes next does not fit under the cap; it was not sent.
             DetachedError: jobs are still queued or running; call again to go on.
             BackendError, UnknownFateError: see `qcaan.errors`; what did succeed is recorded.
         """

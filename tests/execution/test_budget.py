@@ -27,7 +27,7 @@ def test_a_cap_is_an_amount(cap):
 def test_runs_have_budgets_of_their_own(store):
     for name in "ab":
         run(store, name, Budget(PRICE))
-        with pytest.raises(BudgetError, match=f"budget 'run {name}'.*nothing was sent"):
+        with pytest.raises(BudgetError, match=f"budget 'run {name}'.*it was not sent"):
             run(store, name, Budget(PRICE), tag="u")
 
 

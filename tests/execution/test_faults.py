@@ -315,7 +315,7 @@ class TestQpu:
 
     def test_the_cap_is_hard_and_checked_before_anything_is_sent(self, qpu):
         dear = qpu()
-        with pytest.raises(BudgetError, match="nothing was sent"):
+        with pytest.raises(BudgetError, match="it was not sent"):
             dear.go(budget=Budget(12.8))
         assert dear.device.n_jobs == 0
         assert dear.store.call("a", "t") is None
@@ -328,8 +328,9 @@ class TestQpu:
 
     def test_a_partial_batch_that_cannot_be_paid_again(self, qpu):
         partly = qpu(Fault("job", 1, "partial", places=(1,)), max_circuits=3)
-        with pytest.raises(BudgetError):
+        with pytest.raises(BudgetError, match="; it was not sent"):  # the first one was
             partly.go(budget=Budget(12.3))
+        assert partly.device.n_jobs == 1
         partly.check(partly.go(budget=Budget(20)), n_jobs=2)
 
 
