@@ -208,7 +208,7 @@ def _check_complete(address: Address, session: boto3.Session) -> None:
         return
     if address.is_qpu:
         missing.append(
-            "to run circuits, a budget, because it charges by task and shot: 'budget.cap_usd' in the configuration"
+            "and a budget, if there is none yet, as it charges by task and shot: 'budget.cap_usd' in the configuration"
         )
     text = f"backend 'braket': {address.arn} needs {'; '.join(missing)}. Nothing was sent"
     raise CredentialsError(text) if no_credentials else ConfigError(text)

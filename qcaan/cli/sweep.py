@@ -157,4 +157,4 @@ def _print(result: "Comparison") -> None:
                 table.add_row(plain(group.name), str(pairs), *map(plain, cells))
         console.print(table)
     if result.missing:
-        console.print(f"{result.missing} runs have no evaluation yet")
+        console.print(f"{result.missing} runs have no scores: not done yet, or train.scores is false")

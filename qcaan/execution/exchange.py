@@ -24,6 +24,7 @@ from qcaan.errors import (
 )
 from qcaan.execution.access import Access
 from qcaan.execution.backend import Backend, JobState, JobStatus, Simulator
+from qcaan.execution.journal_log import log
 from qcaan.execution.locks import Held
 from qcaan.execution.loop import Loop, Stopped
 from qcaan.execution.policy import Clock, Patience, retry
@@ -180,6 +181,9 @@ class Exchange:
                 raise _gave_up("search for", s, error) from error
             if found is not None or waited >= self._patience.settle_s:
                 return found
+            if not waited:
+                text = "submission %s may have been accepted unseen: looking for it for %.0f s before it is sent again"
+                log.warning(text, s.key[:12], self._patience.settle_s)
             step = min(1.0, self._patience.settle_s - waited)
             await self.loop.sleep(step)
             waited += step

@@ -216,7 +216,7 @@ def test_results_of_a_sweep_that_has_just_begun_or_has_one_variant(tmp_path: Pat
         run.log(1, 0, {"eval/fid": 9.0})
     names = [file.name for file in write_results(sweep, compare(sweep))]
     assert names == ["results.md", "differences.png", "digits.png"]
-    assert "1 runs have no evaluation yet" in (sweep.path / "results.md").read_text()
+    assert "1 runs have no scores" in (sweep.path / "results.md").read_text()
 
 
 def test_the_experiment_holds_every_prior_under_one_budget(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _write_tables(sweep: Sweep, found: Comparison) -> Iterator[Path]:
                 cells = [str(group.differences.get(key, "-")) for key in keys]
                 lines.append(_row([group.name, str(pairs), *cells]))
     if found.missing:
-        lines += ["", f"{found.missing} runs have no evaluation yet."]
+        lines += ["", f"{found.missing} runs have no scores: not done yet, or train.scores is false."]
     path = sweep.path / "results.md"
     write_whole(path, "\n".join(lines) + "\n")
     yield path
