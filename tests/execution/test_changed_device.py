@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 
+from qcaan.circuits.circuit import Circuit
 from qcaan.errors import (
     BudgetError,
     DetachedError,
     UnavailableError,
 )
-from qcaan.execution import Budget, Fault, jobs, journey
+from qcaan.execution import Budget, Fault, Request, jobs, journey
 from qcaan.execution.backend import Price
 
 PRICE = 0.3 + 50 * 0.08
@@ -65,6 +66,18 @@ class TestADeviceThatChanged:
     def test_a_run_may_leave_what_was_never_sent(self, waiting, go, sampler, memory):
         assert [r.shots for r in go(sampler())[0]] == [50, 50, 50]
         assert jobs.costs(memory)[0].usd_reserved == 0
+
+
+def test_a_result_that_outlasts_a_calibration_keeps_the_target_of_each_part(go, scripted, memory):
+    device = scripted(Fault("submit", 2, "offline"), calibration="monday", max_shots=25)
+    wanted = [Request(Circuit(1).h(0), 50)]
+    with pytest.raises(UnavailableError):
+        go(device, wanted=wanted)
+    change(device, calibration="tuesday")
+    told = go(device, wanted=wanted)[0][0].provenance
+    digests = [part["target"] for part in told["submissions"]]
+    assert [memory.target(digest).calibration for digest in digests] == ["monday", "tuesday"]
+    assert told["target"] == digests[0]
 
 
 @pytest.mark.parametrize("what", ["failed", "partial", "cancelled"])
