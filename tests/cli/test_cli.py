@@ -264,7 +264,7 @@ def test_the_bar_and_a_record_share_a_terminal(monkeypatch: pytest.MonkeyPatch) 
     from qcaan.cli import console
 
     out = io.StringIO()
-    monkeypatch.setattr(console, "_stderr", Console(file=out, force_terminal=True, width=120, soft_wrap=True))
+    monkeypatch.setattr(console, "stderr", Console(file=out, force_terminal=True, width=120, soft_wrap=True))
     with console.logs(as_json=False), console.Meter() as meter:
         meter.show("train", 3, 9, {"D": 0.5})
         logging.getLogger("qcaan.circuits").warning("compiling")

@@ -249,10 +249,8 @@ class Trainer:
 
 def _given_up(log):
     """Keys of the submissions that were cancelled, or whose result contradicts itself."""
-    told = re.findall(
-        r"error: .*(?:was cancelled; release the submission|not a distribution).*\n.*submission (\w{64})", log
-    )
-    return set(told)
+    why = r"error: .*(?:was cancelled; release the submission|not a distribution).*\n"
+    return set(re.findall(why + r"(?:  .*\n)??  run .*submission (\w{64})", log))
 
 
 def _is_alive(pid):

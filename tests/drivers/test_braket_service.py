@@ -70,17 +70,20 @@ def new(service):
     return lambda: service.jobs()[before:]
 
 
-_sessions = {}
+@pytest.fixture(scope="module")
+def sessions(loopback):
+    """AWS's clients of a device, which know this service's port."""
+    return {}
 
 
 @pytest.fixture
-def forte(monkeypatch):
+def forte(sessions):
     """`forte(**options)` opens the device; its AWS clients are made once for all tests, unless `session=True`."""
 
     def opened(*, session=False, device="ionq-forte-1", **options):
         made = qcaan.open_backend("braket", device=device, **options)
         if not session:
-            made._session = _sessions.setdefault(device, made._session)
+            made._session = sessions.setdefault(device, made._session)
         return made
 
     return opened
