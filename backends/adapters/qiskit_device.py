@@ -248,7 +248,7 @@ class QiskitDevice(Backend):
             circuits = self._compiled.circuits(batch)
         for place, circuit in enumerate(circuits):
             circuit.name = f"{key}-{place}"
-        with translated():
+        with translated(sending=True):
             return str(_run(self._device, circuits, shots, self._run_options).job_id())
 
     def poll(self, job_id: str) -> JobState:

@@ -217,3 +217,18 @@ def test_errors_without_a_status_are_ours_by_their_kind():
         with pytest.raises(errors.BackendError) as caught, translated():
             raise error
         assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("no job id in the reply"), errors.TransientError),
+        (TypeError("'NoneType' object is not subscriptable"), errors.TransientError),
+        (requests.exceptions.MissingSchema("no address"), errors.RejectedError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_an_error_while_sending_is_a_refusal_only_if_nothing_left(error, kind):
+    with pytest.raises(errors.BackendError) as caught, translated(sending=True):
+        raise error
+    assert type(caught.value) is kind
