@@ -286,9 +286,15 @@ def estimate(
         typer.echo(json.dumps(found))
         return
     seconds, source = found.pop("expected_s"), found.pop("expected_from")
+    cap, fits, fits_failures = (found.pop(name) for name in ("cap_usd", "fits", "fits_failures"))
     table = Table("", "", box=None, show_header=False)
     for name, value in found.items():
         table.add_row(name.replace("_", " "), f"{value:.2f}" if isinstance(value, float) else plain(value))
+    if cap is not None:
+        within = "all of it fits" if fits_failures else "it fits if not too much fails" if fits else "it does NOT fit"
+        table.add_row("budget.cap_usd", f"{cap:.2f}: {within}")
+    elif found["usd_high"]:
+        table.add_row("budget.cap_usd", "none: a device that costs money needs one")
     table.add_row("expected time", plain(source if seconds is None else f"{duration(seconds)}: {source}"))
     Console(highlight=False).print(table)
 
