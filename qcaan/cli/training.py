@@ -56,17 +56,30 @@ def train(
         _finish(run)
 
 
-def resume(directory: RunPath, backend: BackendName = None, overrides: Overrides = None) -> None:
+def resume(
+    directory: RunPath,
+    backend: BackendName = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new run directory; DIR stays as it is.", show_default="DIR itself")
+    ] = None,
+) -> None:
     """Go on with a run from its last checkpoint, on the same backend or on another.
 
     Example: qcaan resume runs/my-run --backend cirq
     """
     from qcaan.learn.run_directory import RunDirectory
-    from qcaan.learn.train import change
+    from qcaan.learn.train import change, prepare
 
     with RunDirectory.open(directory) as run:
-        if changes := _changes(overrides, backend):
-            change(run, Config.load(run.config.model_dump(mode="json"), changes))
+        changes = _changes(overrides, backend)
+        config = Config.load(run.config.model_dump(mode="json"), changes)
+        if out is not None:
+            with prepare(config, out, start=run) as other:
+                _finish(other)
+            return
+        if changes:
+            change(run, config)
         _finish(run)
 
 

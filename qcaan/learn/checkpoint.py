@@ -53,15 +53,20 @@ def latest(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
     Raises:
         DataError: the newest checkpoint is damaged.
     """
-    found = _all(folder)
-    if not found:
+    path = latest_path(folder)
+    if path is None:
         return None
     try:
-        state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-        return load_file(found[-1] / "tensors.safetensors"), state
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        return load_file(path / "tensors.safetensors"), state
     except (OSError, ValueError, SafetensorError) as error:
         remedy = "remove it to go on from the one before"
-        raise DataError(f"the checkpoint {found[-1]} is damaged ({error}); {remedy}") from error
+        raise DataError(f"the checkpoint {path} is damaged ({error}); {remedy}") from error
+
+
+def latest_path(folder: Path) -> Path | None:
+    """The folder of the newest checkpoint under `folder`, or None if there is none."""
+    return next(reversed(_all(folder)), None)
 
 
 def below(tensors: Tensors, prefix: str) -> Tensors:

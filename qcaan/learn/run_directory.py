@@ -2,8 +2,8 @@
 
 ```
 config.yaml       the resolved configuration
-provenance.json   the run's name in the store, its budget's; one segment for every start or resume: versions, machine,
-                  backend, target snapshot, seed
+provenance.json   the run's name in the store, its budget's; the run that it goes on from, if any; one segment for
+                  every start or resume: versions, machine, backend, target snapshot, seed
 metrics.jsonl     one object a line, each with step and epoch
 store.sqlite      shots, journal, ledger (unless store.url names another store)
 tensorboard/      the same numbers for TensorBoard
@@ -15,12 +15,14 @@ Why a run's name in the store derives from its configuration: names make a simul
 configuration gives the same run anywhere; and where two runs share a store, a repetition of one gets the shots back
 that were paid for, while any difference, the seed or the backend included, makes another run. A run that is resumed
 with other settings of what is measured gets a new name; otherwise it keeps its own, and with it what was measured after
-its last checkpoint. `store.run` overrides all of this.
+its last checkpoint. `store.run` overrides all of this. A run that goes on from another's checkpoint in a directory of
+its own is measured at other theta, so its name derives from that too.
 """
 
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -31,6 +33,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from qcaan.config import Config
 from qcaan.errors import ConfigError, DataError
+from qcaan.learn.checkpoint import latest_path
 from qcaan.learn.files import write_whole
 
 _PACKAGES = ("qcaan", "numpy", "torch", "numba", "amazon-braket-sdk", "qiskit", "qiskit-aer", "cirq-core", "cirq-ionq")
@@ -50,13 +53,18 @@ class RunDirectory:
         self._board: SummaryWriter | None = None
 
     @classmethod
-    def create(cls, config: Config, out: str | Path | None, budget: str | None = None) -> Self:
+    def create(
+        cls, config: Config, out: str | Path | None, budget: str | None = None, start: "RunDirectory | None" = None
+    ) -> Self:
         """A new directory: `out`, or a fresh name under runs/. `budget` names one that runs share; None for its own.
 
+        It begins with the last checkpoint of `start`, if given, whose pictures, numbers and shots stay where they are.
+
         Raises:
-            ConfigError: the directory exists and holds something, or cannot be made.
+            ConfigError: the directory exists and holds something, or cannot be made; `start` has no checkpoint.
         """
         path = Path(out) if out is not None else _fresh(config)
+        checkpoint = start and start.checkpoint()
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             remedy = f"'qcaan resume {path}' goes on, or name another directory"
             raise ConfigError(f"--out {path}: this already exists; {remedy}")
@@ -66,7 +74,12 @@ class RunDirectory:
             raise ConfigError(f"--out {path}: {error.strerror}; name a directory that can be written") from error
         run = cls(path, config)
         run.write_config(config)
-        run._write_provenance({"run": _name(config), "budget": budget or f"run {_name(config)}", "segments": []})
+        origin = None
+        if start and checkpoint:
+            shutil.copytree(checkpoint, run.checkpoints / checkpoint.name)
+            origin = {"path": str(start.path.resolve()), "run": start.id, "checkpoint": checkpoint.name}
+        name = _name(config, origin)
+        run._write_provenance({"run": name, "budget": budget or f"run {name}", "start": origin, "segments": []})
         return run
 
     @classmethod
@@ -86,10 +99,22 @@ class RunDirectory:
         """The configured store, or the run's own."""
         return self.config.store.url or f"sqlite:///{(self.path / 'store.sqlite').resolve()}"
 
+    def checkpoint(self) -> Path:
+        """The folder of its last checkpoint.
+
+        Raises:
+            ConfigError: there is none yet.
+        """
+        path = latest_path(self.checkpoints)
+        if path is None:
+            raise ConfigError(f"{self.path} has no checkpoint to go on from; 'qcaan resume {self.path}' trains it")
+        return path
+
     def write_config(self, config: Config) -> None:
         """Replace the resolved configuration; the run gets a new name in the store if it now asks for other shots."""
         if any(getattr(config, part) != getattr(self.config, part) for part in _MEASURED):
-            self._write_provenance(self.provenance() | {"run": _name(config)})
+            record = self.provenance()
+            self._write_provenance(record | {"run": _name(config, record.get("start"))})
         self.config = config
         write_whole(self.path / "config.yaml", config.to_yaml())
 
@@ -108,7 +133,7 @@ class RunDirectory:
         self._write_provenance(record | {"segments": [*record["segments"], segment]})
 
     def provenance(self) -> dict[str, Any]:
-        """`run` and `budget`, their names in the store, and `segments`.
+        """`run` and `budget`, their names in the store, `start`: path, run and checkpoint of another, and `segments`.
 
         Raises:
             DataError: the file is missing or damaged.
@@ -188,8 +213,10 @@ def _fresh(config: Config) -> Path:
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
-def _name(config: Config) -> str:
-    what = json.dumps(config.model_dump(mode="json", exclude={"store", "budget"}), sort_keys=True)
+def _name(config: Config, start: Mapping[str, str] | None) -> str:
+    settings = config.model_dump(mode="json", exclude={"store", "budget"})
+    origin = {"start": [start["run"], start["checkpoint"]]} if start else {}
+    what = json.dumps(settings | origin, sort_keys=True)
     return f"{config.prior.kind}-seed-{config.seed}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 

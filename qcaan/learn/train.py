@@ -53,16 +53,19 @@ def train(config: Config | Mapping[str, Any] | str | Path, out: str | Path | Non
         return run.path
 
 
-def prepare(config: Config, out: str | Path | None = None, *, budget: str | None = None) -> RunDirectory:
+def prepare(
+    config: Config, out: str | Path | None = None, *, budget: str | None = None, start: RunDirectory | None = None
+) -> RunDirectory:
     """A new run directory, once device, data, prior and networks could be opened; otherwise nothing is left behind.
 
-    `budget` names a budget in the store that several runs spend from; by default the run has one of its own.
+    `budget` names a budget in the store that several runs spend from; by default the run has one of its own. With
+    `start` the new run goes on from that one's last checkpoint.
 
     Raises:
         ConfigError, DataError, BackendError, StoreError: what could not be opened.
     """
     schedule = Schedule.of(config, len(data.load(config.data.name).train))
-    run = RunDirectory.create(config, out, budget)
+    run = RunDirectory.create(config, out, budget, start)
     try:
         Session.open(run, schedule.total).close()
     except BaseException:

@@ -39,7 +39,8 @@ def conduct(
                 room = engine.room()
                 for path in [path for path, state in states.items() if state.state == "waiting"][: max(0, room)]:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    engine.start(Order(states[path].point.config, path, budget, engine.threads))
+                    point = states[path].point
+                    engine.start(Order(point.config, path, budget, engine.threads, point.start))
                     states[path] = replace(states[path], state="running")
                 endings = engine.ended(_POLL_S)
                 for path, state in states.items():

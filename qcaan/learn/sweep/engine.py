@@ -23,12 +23,16 @@ _GIVE_UP_S = 120.0
 
 @dataclass(frozen=True)
 class Order:
-    """A run to be trained to its end: `path` is absolute, `budget` names what it spends from, `threads` are torch's."""
+    """A run to be trained to its end: `path` is absolute, `budget` names what it spends from, `threads` are torch's.
+
+    `start` is the run that it goes on from, if any.
+    """
 
     config: Config
     path: Path
     budget: str
     threads: int = 1
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def work(order: Order) -> Ending:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(file)
     try:
-        run_point(order.config, order.path, order.budget)
+        run_point(order.config, order.path, order.budget, order.start)
     except QcaanError as error:
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
         log.error("%s: %s", type(error).__name__, text)
@@ -90,8 +94,8 @@ def work(order: Order) -> Ending:
         file.close()
 
 
-def run_point(config: Config, path: Path, budget: str) -> None:
-    """Train one point from where it is to its end.
+def run_point(config: Config, path: Path, budget: str, start: Path | None = None) -> None:
+    """Train one point from where it is to its end; a new one begins with the last checkpoint of the run `start`.
 
     One process at a time: the lock of the run is in its store, so it dies with its holder, on any machine.
 
@@ -102,8 +106,12 @@ def run_point(config: Config, path: Path, budget: str) -> None:
 
     if path.exists() and not (path / "provenance.json").is_file():
         shutil.rmtree(path)  # its process died before the run began
+    if path.exists():
+        opened = RunDirectory.open(path)
+    else:
+        opened = prepare(config, path, budget=budget, start=RunDirectory.open(start) if start else None)
     with (
-        RunDirectory.open(path) if path.exists() else prepare(config, path, budget=budget) as run,
+        opened as run,
         Store.open(run.store_url) as store,
         store.lock(run.id, "training", _GIVE_UP_S) as held,
     ):

@@ -8,6 +8,8 @@ runs/NAME/        a run directory a point
 
 A plan is a YAML file: `config` (sections of a configuration, or the path of a file that holds them), `grid` (key ->
 values), `variants` (name -> settings that belong together) and `baseline` (the variant that others are compared with).
+With `start` (a run, or a sweep with a run a seed) every point goes on from a trained run, in a directory of its own,
+and `config` holds only what differs from that run: a section's keys, and `backend` as a whole.
 
 Why all points share one store and one budget: what is spent together is limited together, and one table holds every
 shot. Names in the store derive from a point's configuration, so no two points share shots by accident.
@@ -26,6 +28,7 @@ from pydantic import Field, ValidationError
 from qcaan.config import Config, Section, explain, read_yaml
 from qcaan.errors import ConfigError
 from qcaan.learn.files import write_whole
+from qcaan.learn.run_directory import RunDirectory
 
 Settings = Mapping[str, Any]
 
@@ -37,6 +40,7 @@ class Plan(Section):
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="key -> values, all combinations")
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="name -> keys and values together")
     baseline: str | None = Field(None, description="the variant that the others are compared with, seed by seed")
+    start: Path | None = Field(None, description="a run to go on from, or a sweep: its run of the same seed")
 
     @classmethod
     def load(cls, path: Path, grid: Mapping[str, Sequence[Any]] | None = None, changes: Sequence[str] = ()) -> Self:
@@ -51,6 +55,9 @@ class Plan(Section):
         base = tree.get("config") or {}
         if isinstance(base, str):
             base = path.parent / base
+        if tree.get("start") is not None:
+            tree["start"] = (path.parent / str(tree["start"])).resolve()
+            base = _on_top_of(tree["start"], read_yaml(base))
         tree["config"] = Config.load(base, changes).model_dump(mode="json")
         tree["grid"] = {**(tree.get("grid") or {}), **(grid or {})}
         try:
@@ -68,6 +75,8 @@ class Point:
     """Its values of the grid."""
     config: Config
     path: Path
+    start: Path | None = None
+    """The run that it goes on from."""
 
     @property
     def seed(self) -> int:
@@ -99,7 +108,9 @@ class Sweep:
         """A new sweep, or the one that is there if its plan is the same; every configuration is checked first.
 
         Raises:
-            ConfigError: a point's configuration is wrong, two points are the same, or `path` holds something else.
+            ConfigError: a point's configuration is wrong, two points are the same, or `path` holds something else; a
+                run to go on from has no checkpoint yet.
+            DataError: what to go on from is no run.
         """
         sweep = cls(path, plan)
         record = path / "sweep.yaml"
@@ -110,6 +121,8 @@ class Sweep:
             return sweep
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ConfigError(f"--out {path}: this already exists and is no sweep; name another directory")
+        for start in {point.start for point in sweep.points if point.start}:
+            RunDirectory.open(start).checkpoint()
         path.mkdir(parents=True, exist_ok=True)
         write_whole(record, text)
         return sweep
@@ -142,16 +155,40 @@ def _points(path: Path, plan: Plan) -> list[Point]:
         name = _name(variant, chosen)
         try:
             config = _config(plan.config, {**fixed, **chosen}, path)
+            start = plan.start and _run_of_seed(plan.start, config.seed)
         except ConfigError as error:
             wrong.append(f"{name}: {error}")
             continue
-        points.append(Point(variant, chosen, config, path / "runs" / name))
+        points.append(Point(variant, chosen, config, path / "runs" / name, start))
     if wrong:
         raise ConfigError("\n".join(wrong))
     names = [point.path.name for point in points]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"grid: two points are called '{twice}'; leave out the value that stands twice")
     return points
+
+
+def _on_top_of(start: Path, changes: Settings) -> dict[str, Any]:
+    """The configuration of what is gone on from, its store left out, with the plan's changes."""
+    run = Sweep.open(start).points[0].config if _is_sweep(start) else RunDirectory.open(start).config
+    tree = run.model_dump(mode="json", exclude={"store"})
+    for key, value in changes.items():
+        within = isinstance(value, Mapping) and key != "backend"  # another driver has other options
+        tree[key] = {**(tree.get(key) or {}), **value} if within else value
+    return tree
+
+
+def _run_of_seed(start: Path, seed: int) -> Path:
+    if not _is_sweep(start):
+        return start
+    found = [point.path for point in Sweep.open(start).points if point.seed == seed]
+    if len(found) != 1:
+        raise ConfigError(f"start: {start} has {len(found)} runs of seed {seed}; name a sweep that has one a seed")
+    return found[0]
+
+
+def _is_sweep(path: Path) -> bool:
+    return (path / "sweep.yaml").is_file()
 
 
 def _config(base: Mapping[str, Any], settings: Settings, path: Path) -> Config:
