@@ -1,49 +1,57 @@
-"""What a run did at its devices, from its store: a table by device, and charts over time."""
+"""What runs did at their devices, from their stores: a table by device, and charts over time."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from statistics import median
 
 from qcaan.errors import QcaanError
 from qcaan.execution.jobs import Job, list_jobs
+from qcaan.execution.records import FINISHED
 from qcaan.execution.store import Store
 from qcaan.learn.report.charts import Chart
+from qcaan.learn.report.page import Column, Table, numbers
 from qcaan.learn.run_directory import RunDirectory
 
-
-@dataclass(frozen=True)
-class DeviceRow:
-    """One device's part of the run."""
-
-    device: str
-    submissions: int
-    circuits: int
-    shots: int
-    usd: float
-    turnaround_s: float | None
-    """Median from accepted to read, in seconds; None before the first."""
-    states: str
+_COLUMNS = [
+    Column("device"),
+    *numbers(["submissions", "circuits", "shots", "spent", "median turnaround"]),
+    Column("states"),
+]
 
 
-def recorded(run: RunDirectory) -> tuple[list[Job], str]:
-    """The run's submissions, oldest first, and what to say if there are none."""
-    try:
-        with Store.open(run.store_url) as store:
-            jobs = list_jobs(store, run=run.id)
-    except QcaanError as error:
-        return [], f"The store could not be read: {error}"
-    note = "" if jobs else "No submissions: exact gradients take no shots, and a classical prior needs no device."
-    return jobs, note
+def recorded(runs: Iterable[RunDirectory]) -> tuple[list[Job], str]:
+    """The runs' submissions, oldest first, and what to say if a store could not be read."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        names.setdefault(run.store_url, []).append(run.id)
+    jobs: list[Job] = []
+    problems = []
+    for url, here in names.items():
+        try:
+            with Store.open(url) as store:
+                jobs += [job for name in dict.fromkeys(here) for job in list_jobs(store, run=name)]
+        except QcaanError as error:
+            problems.append(f"The store could not be read: {error}")
+    return sorted(jobs, key=lambda job: job.created_at), " ".join(problems)
 
 
-def by_device(jobs: Iterable[Job]) -> list[DeviceRow]:
+def ran_shots(jobs: Iterable[Job]) -> int:
+    """Shots that were replied to."""
+    return sum(job.shots * job.n_circuits for job in jobs if job.state in FINISHED)
+
+
+def spent_usd(jobs: Iterable[Job]) -> float:
+    """What is paid for sure, in US dollars."""
+    return sum(job.usd or 0.0 for job in jobs)
+
+
+def device_table(jobs: Iterable[Job]) -> Table:
     """A row for each device, in the order of their first submission."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(f"{job.backend}: {job.device}", []).append(job)
-    return [_row(device, group) for device, group in groups.items()]
+    return Table(_COLUMNS, [_row(device, group) for device, group in groups.items()])
 
 
 def job_charts(jobs: Sequence[Job]) -> list[Chart]:
@@ -53,8 +61,8 @@ def job_charts(jobs: Sequence[Job]) -> list[Chart]:
     start = jobs[0].created_at
     over = sorted((job for job in jobs if job.done_at is not None), key=lambda job: job.done_at or 0.0)
     hours = [((job.done_at or 0.0) - start) / 3600 for job in over]
-    finished = [job.shots * job.n_circuits if job.state in ("done", "partial") else 0 for job in over]
-    spent = [job.usd or 0.0 for job in over]
+    finished = [ran_shots([job]) for job in over]
+    spent = [spent_usd([job]) for job in over]
     waits = [(h, _turnaround_s(job) or 0.0) for h, job in zip(hours, over, strict=True) if job.sent_at is not None]
     charts = [_over_time("shots", list(zip(hours, accumulate(finished), strict=True)), "shots")]
     if any(spent):
@@ -64,17 +72,17 @@ def job_charts(jobs: Sequence[Job]) -> list[Chart]:
     return [chart for chart in charts if not chart.empty]
 
 
-def _row(device: str, jobs: Sequence[Job]) -> DeviceRow:
+def _row(device: str, jobs: Sequence[Job]) -> list[str]:
     waits = [wait for job in jobs if (wait := _turnaround_s(job)) is not None]
-    return DeviceRow(
-        device=device,
-        submissions=len(jobs),
-        circuits=sum(job.n_circuits for job in jobs),
-        shots=sum(job.shots * job.n_circuits for job in jobs if job.state in ("done", "partial")),
-        usd=sum(job.usd or 0.0 for job in jobs),
-        turnaround_s=median(waits) if waits else None,
-        states=", ".join(f"{number} {state}" for state, number in Counter(job.state for job in jobs).most_common()),
-    )
+    return [
+        device,
+        f"{len(jobs):,}",
+        f"{sum(job.n_circuits for job in jobs):,}",
+        f"{ran_shots(jobs):,}",
+        f"${spent_usd(jobs):,.2f}",
+        f"{median(waits):,.1f} s" if waits else "-",
+        ", ".join(f"{number} {state}" for state, number in Counter(job.state for job in jobs).most_common()),
+    ]
 
 
 def _turnaround_s(job: Job) -> float | None:
