@@ -66,7 +66,7 @@ def to_tensor(images: ImageArray) -> torch.Tensor:
 def to_images(tensor: torch.Tensor) -> ImageArray:
     """Uint8 (n, 28, 28), rounded: the inverse of `to_tensor`."""
     pixels = tensor.detach().squeeze(1).float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    out: ImageArray = pixels.contiguous().numpy()
+    out: ImageArray = pixels.contiguous().cpu().numpy()
     return out
 
 

@@ -39,6 +39,7 @@ from qcaan.config import Binarise, GanConfig
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.data import N_CLASSES, ImageArray, LabelArray, to_images
 from qcaan.learn.networks import Discriminator, Generator, mean_squared_correlation, squared_gradient
+from qcaan.learn.share import ALONE, Rows, Share
 
 BitArray = NDArray[np.uint8]
 
@@ -50,17 +51,31 @@ class Game:
     Bits are uint8 or int64 (n, n_bits), 0 or 1, and enter as -1 or +1; floating values enter as they are, for a
     continuous prior, and then nothing is associated. Labels are int64 (n,), 0 to 9: where the settings are
     `conditional`, both networks are told the class of every image, and the prior is independent of it.
+
+    On several processes every one plays the game with its `share` of each batch, and all have the same networks; what
+    is computed over a batch and is no mean over its rows must go through `share`. The networks live on `device`;
+    tensors may come from any, arrays are in main memory.
     """
 
-    def __init__(self, n_bits: int, settings: GanConfig, *, seed: int, total_steps: int) -> None:
+    def __init__(
+        self,
+        n_bits: int,
+        settings: GanConfig,
+        *,
+        seed: int,
+        total_steps: int,
+        share: Share = ALONE,
+        device: torch.device | str = "cpu",
+    ) -> None:
         if n_bits < 1 or total_steps < 1:
             raise ConfigError(f"a game needs at least 1 bit and 1 step, not {n_bits} bits and {total_steps} steps")
-        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16())
+        self.share, self.device = share, torch.device(device)
+        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16(self.device))
         self.n_bits, self.settings, self.total_steps, self.steps = n_bits, settings, total_steps, 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             n_classes = N_CLASSES if settings.conditional else 0
-            self.generator = Generator(n_bits + settings.n_noise + n_classes, channels=settings.channels)
+            self.generator = Generator(n_bits + settings.n_noise + n_classes, channels=settings.channels, share=share)
             self.discriminator = Discriminator(
                 n_bits,
                 channels=settings.channels,
@@ -68,9 +83,10 @@ class Game:
                 batchnorm=settings.batchnorm,
                 n_classes=n_classes,
                 classifies=settings.classification > 0,
+                share=share,
             )
         for network in (self.generator, self.discriminator):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self._seed = seed
         self.optimisers = {
@@ -90,8 +106,9 @@ class Game:
             raise ConfigError("gan.conditional and gan.classification need the class of every image: give labels")
         for optimiser in self.optimisers.values():
             optimiser.param_groups[0]["lr"] = self.learning_rate
-        real = real.contiguous(memory_format=torch.channels_last)
-        rng = np.random.default_rng([self._seed, self.steps, *b"noise"])
+        real = self._laid_out(real)
+        labels = None if labels is None else labels.to(self.device)
+        rng = self.share.random(np.random.default_rng([self._seed, self.steps, *b"noise"]))
         z = self._encode(bits, labels, rng)
         discrete = not bits.is_floating_point()
         again = len(real) // 2 if discrete and settings.reconstruction else 0
@@ -110,7 +127,7 @@ class Game:
         with self._autocast():
             fake_logits, read = self.discriminator(fake.detach(), labels, remember=False)
         losses["loss_d"] = functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
-        losses["decorrelation"] = mean_squared_correlation(latents)
+        losses["decorrelation"] = mean_squared_correlation(latents, self.share)
         loss = losses["loss_d"] + settings.decorrelation * losses["decorrelation"]
         if target is not None:
             losses["association"] = functional.mse_loss(read, target)
@@ -140,11 +157,12 @@ class Game:
         self.optimisers["discriminator"].zero_grad()
         self._update("generator", loss)
         if again:  # of the discriminator, only the units that read have a gradient now
-            self.optimisers["discriminator"].step()
+            self._descend("discriminator")
 
         self.steps += 1
         self._average()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        means = self.share.mean(torch.stack([value.detach() for value in losses.values()])).tolist()
+        return dict(zip(losses, means, strict=True))
 
     @property
     def learning_rate(self) -> float:
@@ -158,7 +176,7 @@ class Game:
         rows = []
         for batch in torch.split(images, batch_size):
             with self._autocast():
-                rows.append(self.discriminator(batch.contiguous(memory_format=torch.channels_last))[1])
+                rows.append(self.discriminator(self._laid_out(batch))[1].cpu())
         out: NDArray[np.float32] = torch.cat(rows).numpy()
         return out
 
@@ -190,7 +208,8 @@ class Game:
             part = slice(start, start + batch_size)
             of_class = None if labels is None else torch.tensor(labels[part])
             with self._autocast():
-                rows.append(to_images(self.average(self._encode(torch.tensor(bits[part]), of_class, rng))))
+                z = self._encode(torch.tensor(bits[part]), of_class, None if rng is None else ALONE.random(rng))
+                rows.append(to_images(self.average(z)))
         return np.concatenate(rows) if rows else np.empty((0, 28, 28), np.uint8)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -201,8 +220,8 @@ class Game:
         for name, optimiser in self.optimisers.items():
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{name}.{index}.{key}": value for key, value in moments.items()}
-        plain = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
-        return plain, {"n_bits": self.n_bits, "steps": self.steps}
+        copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+        return copies, {"n_bits": self.n_bits, "steps": self.steps}
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Go on exactly where `state` was taken, on the same machine bit for bit; `total_steps` stays this game's.
@@ -226,31 +245,39 @@ class Game:
         return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def _encode(self, bits: Tensor, labels: Tensor | None, rng: np.random.Generator | None) -> Tensor:
+    def _laid_out(self, images: Tensor) -> Tensor:
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def _encode(self, bits: Tensor, labels: Tensor | None, rng: Rows | None) -> Tensor:
+        bits = bits.to(self.device)
         parts = [bits.float() if bits.is_floating_point() else bits.float() * 2.0 - 1.0]
         if self.settings.n_noise:
             shape = (len(bits), self.settings.n_noise)
-            drawn = None if rng is None else torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-            parts.append(torch.zeros(shape) if drawn is None else drawn)
+            drawn = torch.zeros(shape) if rng is None else torch.tensor(rng.standard_normal(shape))
+            parts.append(drawn.to(self.device))
         if self.settings.conditional:
             assert labels is not None
-            parts.append(functional.one_hot(labels, N_CLASSES).float())
+            parts.append(functional.one_hot(labels.to(self.device), N_CLASSES).float())
         return torch.cat(parts, 1)
 
     def _update(self, name: str, loss: Tensor) -> None:
         self.optimisers[name].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._descend(name)
+
+    def _descend(self, name: str) -> None:
+        self.share.average_gradients(self.optimisers[name].param_groups[0]["params"])
         self.optimisers[name].step()
 
-    def _codes(self, features: Tensor, n: int, labels: Tensor | None, rng: np.random.Generator) -> Tensor:
+    def _codes(self, features: Tensor, n: int, labels: Tensor | None, rng: Rows) -> Tensor:
         """The generator's input for the bits of the first `n` images, whose gradient is that of the latents.
 
         It reaches the units that read the features, not the trunk: features are for telling real from generated.
         """
         latents = self.discriminator.latents(features.detach(), remember=False)[:n]
-        bits = torch.from_numpy(binarise(latents.detach().numpy(), self.settings.binarise, rng))
+        bits = torch.from_numpy(binarise(latents.detach().cpu().numpy(), self.settings.binarise, rng))
         z = self._encode(bits, None if labels is None else labels[:n], rng)
         return z + functional.pad(latents - latents.detach(), (0, z.shape[1] - self.n_bits))
 
@@ -258,8 +285,8 @@ class Game:
     def _average(self) -> None:
         # A young average would remember the untrained generator for 1/(1 - ema) steps.
         weight = 1.0 - min(self.settings.ema, self.steps / (self.steps + 10.0))
-        pairs = zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True)
-        for mean, value in pairs:
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
+        for mean, value in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, weight)
             else:
@@ -274,18 +301,22 @@ class Game:
                 continue
             # The memory format of the parameter, for the same kernels and so the same bits after a resume.
             optimiser.state[parameter] = {
-                key: value.clone() if key == "step" else torch.empty_like(parameter).copy_(value).detach()
+                key: value.to(parameter.device, copy=True)
+                if key == "step"
+                else torch.empty_like(parameter).copy_(value).detach()
                 for key, value in moments.items()
             }
 
 
-def multiplies_bf16() -> bool:
-    """Whether this processor has bfloat16 arithmetic."""
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a processor, or a GPU, has bfloat16 arithmetic."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     facts = torch.cpu.get_capabilities()
     return any(facts.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
 
 
-def binarise(latents: NDArray[np.floating], how: Binarise, rng: np.random.Generator | None = None) -> BitArray:
+def binarise(latents: NDArray[np.floating], how: Binarise, rng: np.random.Generator | Rows | None = None) -> BitArray:
     """Uint8 bits of latents in (-1, 1): 1 above zero ("threshold"), or 1 with probability (1 + u) / 2 ("bernoulli")."""
     if how == "threshold":
         return (latents > 0).astype(np.uint8)

@@ -13,26 +13,26 @@ without.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from qcaan.learn.data import N_CLASSES
+from qcaan.learn.share import ALONE, BatchNorm, Share
 
 
 class Generator(nn.Module):
     """Float (n, n_inputs): bits as -1 and +1, noise, a class as ten 0 and 1 -> images (n, 1, 28, 28) in (-1, 1)."""
 
-    def __init__(self, n_inputs: int, *, channels: int = 32) -> None:
+    def __init__(self, n_inputs: int, *, channels: int = 32, share: Share = ALONE) -> None:
         super().__init__()
         thin, wide = channels, 2 * channels
         self.encode = nn.Linear(n_inputs, wide * 16)
         self.draw = nn.Sequential(
-            nn.BatchNorm2d(wide),
+            BatchNorm(wide, share),
             nn.ReLU(),
             nn.ConvTranspose2d(wide, wide, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(wide),
+            BatchNorm(wide, share),
             nn.ReLU(),
             nn.ConvTranspose2d(wide, thin, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(thin),
+            BatchNorm(thin, share),
             nn.ReLU(),
             nn.Conv2d(thin, 4, 3, padding=1),
             nn.PixelShuffle(2),
@@ -61,6 +61,7 @@ class Discriminator(nn.Module):
         batchnorm: bool = True,
         n_classes: int = 0,
         classifies: bool = False,
+        share: Share = ALONE,
     ) -> None:
         super().__init__()
         thin, wide = channels, 2 * channels
@@ -75,7 +76,7 @@ class Discriminator(nn.Module):
             nn.Flatten(),
         )
         self.read = nn.Linear(wide * 16, n_latent)
-        self.balance = nn.BatchNorm1d(n_latent, affine=False) if batchnorm else None
+        self.balance = BatchNorm(n_latent, share, affine=False) if batchnorm else None
         self.feeds_logit = feeds_logit
         self.judge = nn.Linear(wide * 16 + (n_latent if feeds_logit else 0), 1)
         self.judge_class = nn.Linear(wide * 16, n_classes, bias=False) if n_classes else None
@@ -90,10 +91,8 @@ class Discriminator(nn.Module):
     def latents(self, features: Tensor, *, remember: bool = True) -> Tensor:
         """The units (n, n_latent) that read the trunk's features."""
         units = self.read(features).float()
-        if self.balance is not None and self.training and not remember:
-            units = functional.batch_norm(units, None, None, training=True, eps=self.balance.eps)
-        elif self.balance is not None:
-            units = self.balance(units)
+        if self.balance is not None:
+            units = self.balance(units, remember=remember)
         return torch.tanh(units)
 
     def logits(self, features: Tensor, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -105,13 +104,13 @@ class Discriminator(nn.Module):
         return logits.float()
 
 
-def mean_squared_correlation(latents: Tensor) -> Tensor:
-    """Mean over pairs of units of their squared correlation over the batch; 0 for a single unit."""
+def mean_squared_correlation(latents: Tensor, share: Share = ALONE) -> Tensor:
+    """Mean over pairs of units of their squared correlation over the whole batch; 0 for a single unit."""
     n, width = latents.shape
     if width == 1:
         return latents.new_zeros(())
-    centred = latents - latents.mean(0)
-    covariance = centred.T @ centred / n
+    centred = latents - share.mean(latents.mean(0))
+    covariance = share.mean(centred.T @ centred / n)
     variance = covariance.diagonal()
     squared = covariance.square() / (variance[:, None] * variance[None, :] + 1e-8)
     return (squared.sum() - squared.diagonal().sum()) / (width * (width - 1))
