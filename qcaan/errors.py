@@ -18,6 +18,7 @@ QcaanError
 │   ├── JobFailedError     the provider ran the job and reports a failure, or the job was cancelled
 │   └── IntegrityError     the reply contradicts the request; the raw reply is kept
 ├── DetachedError          a deadline passed; the jobs live on: resume later (exit 75)
+├── WorkerError            another process of a training ended: resume, with as many processes as you like
 ├── UnknownFateError       a submission was interrupted and the device cannot say whether it exists: a person decides
 ├── BudgetError            the next submission would exceed the cap: it was not sent
 └── StoreError             the store is unreachable, damaged or locked
@@ -117,6 +118,10 @@ class DetachedError(QcaanError):
     def __init__(self, message: str, job_ids: Sequence[str]) -> None:
         self.job_ids = tuple(job_ids)
         super().__init__(message)
+
+
+class WorkerError(QcaanError):
+    """A process that shares a training has ended; nothing that was measured is lost, and the run can be resumed."""
 
 
 class UnknownFateError(QcaanError):
