@@ -66,7 +66,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     In an empty folder that is also the user's home, without settings of the machine's user.
     """
     from qcaan import cli  # imports numpy, which reads the number of threads then
+    from qcaan.cli import console
 
+    monkeypatch.setattr(console, "SOON_S", 1e6)  # what a test prints does not depend on how busy the machine is
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("AWS_", "QCAAN_"))]:
         monkeypatch.delenv(name)

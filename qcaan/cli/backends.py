@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qcaan.cli.console import Meter, jobs_line
+from qcaan.cli.console import Meter, doing, jobs_line
 from qcaan.cli.options import AsJson, Options, parse_options, plain
 from qcaan.errors import BudgetError, ConfigError
 
@@ -100,9 +100,9 @@ def check(
         device = Candidate.named(name, chosen)
         verdict = _paid(device, store or f"check-{name}.sqlite", max_cost, seed, yes)
     else:
-        with candidate_of(name, chosen) as candidate:
+        with doing(f"opening {name}") as meter, candidate_of(name, chosen) as candidate:
             asked = [tier for tier in TIERS if tier in tiers] if tiers else None
-            verdict = check_driver(candidate, tiers=asked, seed=seed)
+            verdict = check_driver(candidate, tiers=asked, seed=seed, report=meter.work)
     if as_json:
         typer.echo(json.dumps(verdict.to_dict()))
     else:

@@ -8,6 +8,7 @@ then: a log file of CI shows that something moves, and `--log-json` is JSON thro
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,16 +16,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from qcaan.cli.bars import Bars
 from qcaan.cli.options import plain
 from qcaan.errors import QcaanError
 
 if TYPE_CHECKING:
-    from qcaan.execution.courier import Progress as JobProgress
+    from qcaan.execution.progress import Progress as JobProgress
+    from qcaan.execution.progress import Work
 
 EVERY_S = 10.0
 """Without a terminal, seconds between two lines of progress."""
+SOON_S = 2.0
+"""Without a terminal, seconds that something lasts before it is told of."""
 
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 _log = logging.getLogger("qcaan.cli")
@@ -80,25 +84,28 @@ def tell_error(error: QcaanError | OSError, exit_code: int) -> None:
 
 
 class Meter:
-    """Shows how far long work is: a bar on a terminal; elsewhere a line for every new phase, and every ten seconds."""
+    """Shows how far long work is: bars on a terminal; elsewhere a line for every new phase, and every ten seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         lines = any(isinstance(handler, _JsonLines) for handler in logging.getLogger("qcaan").handlers)
-        self._bar = None if lines or not stderr.is_terminal else _new_bar()
-        self._task = self._bar.add_task("start", total=None, numbers="") if self._bar else None
+        self._bars = None if lines or not stderr.is_terminal else Bars(stderr)
         self._phase: str | None = None
         self._total = -1
         self._began = (clock(), 0)
         self._told_at = clock()
+        self._work = ""
+        self._work_began = self._began
+        self._due = 0.0
+        self._word: threading.Timer | None = None
 
     def show(
         self, phase: str, done: int, total: int, values: Mapping[str, Any] | None = None, *, quiet: bool = False
     ) -> None:
-        """`done` of `total` steps; `values` are shown behind them. A `quiet` phase is no news by itself."""
-        numbers = "  ".join(f"{name} {_short(value)}" for name, value in (values or {}).items())
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=phase, completed=done, total=total, numbers=numbers)
+        """`done` of `total` steps of the whole; `values` are shown with them. A `quiet` phase is no news by itself."""
+        self._hush()
+        if self._bars is not None:
+            self._bars.whole(phase, done, total, _numbers(values))
             return
         now = self._clock()
         news = self._phase is None or (phase != self._phase and not quiet)
@@ -106,33 +113,78 @@ class Meter:
             self._began, self._total = (now, done), total
         if not quiet or self._phase is None:
             self._phase = phase
-        if not news and now - self._told_at < EVERY_S:
+        if news or now - self._told_at >= EVERY_S:
+            self._say(phase, done, total, values, self._began)
+
+    def work(self, work: "Work") -> None:
+        """Something that is a part of the whole; without a terminal it is told of when it lasts."""
+        self._hush()
+        if self._bars is not None:
+            self._bars.now(work.name, work.done, work.total, _numbers(work.values))
             return
-        self._told_at = now
-        elapsed_s, fresh = now - self._began[0], done - self._began[1]
-        left = f", {elapsed_s / fresh * (total - done):.0f} s left" if fresh > 0 else ""
-        _progress.info(
-            "%s",
-            f"{phase} {done}/{total}, {elapsed_s:.0f} s elapsed{left}  {numbers}".rstrip(),
-            extra={"phase": phase, "done": done, "total": total, "elapsed_s": round(elapsed_s, 3)} | dict(values or {}),
-        )
+        now = self._clock()
+        if work.name != self._work:
+            self._work, self._work_began = work.name, (now, work.done)
+            self._due = now + SOON_S
+        if now >= self._due or now - self._told_at >= EVERY_S:
+            self._say(work.name, work.done, work.total, work.values, self._work_began)
+            self._due = now + EVERY_S
+
+    def doing(self, text: str) -> None:
+        """Something of which nobody knows how far it is; it lasts until the next word."""
+        self._hush()
+        if self._bars is not None:
+            self._bars.now(text)
+            return
+        self._word = threading.Timer(SOON_S, _progress.info, ["%s", text])
+        self._word.daemon = True
+        self._word.start()
 
     def tell(self, text: str) -> None:
         """A text in place of the numbers."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, numbers=text)
+        self._hush()
+        if self._bars is not None:
+            self._bars.tell(text)
         elif self._clock() - self._told_at >= EVERY_S:
             self._told_at = self._clock()
             _progress.info("%s", text)
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
+        if self._bars is not None:
+            self._bars.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._hush()
+        if self._bars is not None:
+            self._bars.__exit__()
+
+    def _hush(self) -> None:
+        """What was said to be done is done."""
+        if self._word is not None:
+            self._word.cancel()
+            self._word = None
+
+    def _say(
+        self, phase: str, done: int, total: int, values: Mapping[str, Any] | None, began: tuple[float, int]
+    ) -> None:
+        """One line, or one record; the work `began` at a time, with so many steps done."""
+        self._told_at = self._clock()
+        elapsed_s, fresh = self._told_at - began[0], done - began[1]
+        left = f", {elapsed_s / fresh * (total - done):.0f} s left" if fresh > 0 else ""
+        _progress.info(
+            "%s",
+            f"{phase} {done}/{total}, {elapsed_s:.0f} s elapsed{left}  {_numbers(values)}".rstrip(),
+            extra={"phase": phase, "done": done, "total": total, "elapsed_s": round(elapsed_s, 3)} | dict(values or {}),
+        )
+
+
+@contextmanager
+def doing(text: str) -> Iterator[Meter]:
+    """A meter that begins with something of which nobody knows how far it is."""
+    with Meter() as meter:
+        meter.doing(text)
+        yield meter
 
 
 def jobs_line(jobs: "JobProgress") -> str:
@@ -148,17 +200,8 @@ def jobs_line(jobs: "JobProgress") -> str:
     return f"jobs {stages}, {jobs.shots} shots{money}{left}"
 
 
-def _new_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description:10}"),
-        BarColumn(30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        console=stderr,
-    )
+def _numbers(values: Mapping[str, Any] | None) -> str:
+    return "  ".join(f"{name} {_short(value)}" for name, value in (values or {}).items())
 
 
 def _short(value: object) -> str:

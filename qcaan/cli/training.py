@@ -1,7 +1,6 @@
 """`qcaan train`, `resume`, `sample`, `evaluate`, `report`, `diff`, `classifier`."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qcaan.cli.console import Meter, jobs_line
+from qcaan.cli.console import doing, jobs_line
 from qcaan.cli.options import AsJson, plain
 from qcaan.config import Config
 from qcaan.config import diff as config_diff
@@ -18,9 +17,8 @@ from qcaan.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qcaan.execution.courier import Progress as JobProgress
-    from qcaan.learn.classifier import Classifier, ClassifierProgress
-    from qcaan.learn.data import Images
+    from qcaan.execution.progress import Progress as JobProgress
+    from qcaan.execution.progress import Work
     from qcaan.learn.run_directory import RunDirectory
 
 Overrides = Annotated[
@@ -30,6 +28,7 @@ Overrides = Annotated[
 BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="Run on this backend.")]
 RunPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
+_LOADING = "loading PyTorch"
 _SHOWN = {"prior/loss": "prior", "prior/kl": "KL", "gan/loss_d": "D", "gan/loss_g": "G"}
 
 
@@ -50,9 +49,11 @@ def train(
     Example: qcaan train examples/digits.yaml --backend aer --set train.max_steps=500
     """
     resolved = Config.load(config, _changes(overrides, backend))
-    from qcaan.learn.train import prepare
+    with doing(f"{_LOADING}, opening {resolved.backend.name}"):
+        from qcaan.learn.train import prepare
 
-    with prepare(resolved, out) as run:
+        run = prepare(resolved, out)
+    with run:
         _finish(run)
 
 
@@ -68,19 +69,22 @@ def resume(
 
     Example: qcaan resume runs/my-run --backend cirq
     """
-    from qcaan.learn.run_directory import RunDirectory
-    from qcaan.learn.train import change, prepare
+    with doing(_LOADING):
+        from qcaan.learn.run_directory import RunDirectory
+        from qcaan.learn.train import change, prepare
 
     with RunDirectory.open(directory) as run:
         changes = _changes(overrides, backend)
         config = Config.load(run.config.model_dump(mode="json"), changes)
-        if out is not None:
-            with prepare(config, out, start=run) as other:
-                _finish(other)
+        with doing(f"opening {config.backend.name}"):
+            other = None if out is None else prepare(config, out, start=run)
+            if other is None and changes:
+                change(run, config)
+        if other is None:
+            _finish(run)
             return
-        if changes:
-            change(run, config)
-        _finish(run)
+        with other:
+            _finish(other)
 
 
 def sample(
@@ -95,8 +99,9 @@ def sample(
     ] = None,
 ) -> None:
     """Draw images from a trained run. Nothing is sent to a device: the bits come from the checkpoint."""
-    from qcaan.learn.run_directory import RunDirectory
-    from qcaan.learn.trained import Trained
+    with doing(_LOADING):
+        from qcaan.learn.run_directory import RunDirectory
+        from qcaan.learn.trained import Trained
 
     with RunDirectory.open(directory) as run:
         of_class = "" if label is None else f"-label-{label}"
@@ -124,20 +129,25 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets."""
-    from qcaan.learn.data import load
-    from qcaan.learn.metrics import evaluate as evaluate_images
-    from qcaan.learn.pictures import read_images
-    from qcaan.learn.run_directory import RunDirectory
-    from qcaan.learn.trained import Trained
+    with doing(_LOADING) as meter:
+        from qcaan.learn import metrics
+        from qcaan.learn.data import load
+        from qcaan.learn.pictures import read_images
+        from qcaan.learn.run_directory import RunDirectory
+        from qcaan.learn.trained import Trained
 
-    if (source / "config.yaml").is_file():
-        with RunDirectory.open(source) as run:
-            images = load(data or run.config.data.name)
-            trained = Trained.load(run)
-            figures = trained.evaluate(images, _classifier_for(images), run.config).to_dict()
-    else:
-        images = load(data or "mnist")
-        figures = evaluate_images(read_images(source), images, _classifier_for(images)).to_dict()
+        if (source / "config.yaml").is_file():
+            with RunDirectory.open(source) as run:
+                images = load(data or run.config.data.name)
+                trained = Trained.load(run)
+                classifier = metrics.classifier_for(images, meter.work)
+                found = trained.evaluate(images, classifier, run.config, meter.work)
+        else:
+            images = load(data or "mnist")
+            theirs = read_images(source)
+            classifier = metrics.classifier_for(images, meter.work)
+            found = metrics.evaluate(theirs, images, classifier, report=meter.work)
+    figures = found.to_dict()
     if as_json:
         typer.echo(json.dumps(figures))
     else:
@@ -184,32 +194,32 @@ def classifier(
     epochs: Annotated[int, typer.Option(min=1)] = 8,
 ) -> None:
     """Train the evaluation classifier anew, as the one in the package was (about three minutes)."""
-    from qcaan.learn.classifier import train_classifier
-    from qcaan.learn.data import load
-    from qcaan.learn.metrics import with_real_figures
+    with doing(_LOADING) as meter:
+        from qcaan.learn.classifier import train_classifier
+        from qcaan.learn.data import load
+        from qcaan.learn.metrics import with_real_figures
 
-    images = load(data)
-    with Meter() as meter:
-        report = partial(_show_classifier, meter)
-        trained = with_real_figures(train_classifier(images, seed=seed, epochs=epochs, report=report), images)
+        images = load(data)
+        network = train_classifier(images, seed=seed, epochs=epochs, report=meter.work)
+        trained = with_real_figures(network, images, meter.work)
     trained.save(out)
     typer.echo(f"{out}: test accuracy {trained.test_accuracy:.2%}, hash {trained.hash}")
 
 
 def _finish(run: "RunDirectory") -> None:
     """Train to the end with a progress bar, then say where everything is."""
-    from qcaan.learn.classifier import ClassifierProgress
+    from qcaan.execution.progress import Work
     from qcaan.learn.report import write_report
     from qcaan.learn.train import steps
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {plain(run.path)} on backend [bold]{run.config.backend.name}[/]")
     try:
-        with Meter() as meter:
+        with doing(f"opening {run.config.backend.name}") as meter:
 
-            def report(news: "JobProgress | ClassifierProgress") -> None:
-                if isinstance(news, ClassifierProgress):
-                    _show_classifier(meter, news)
+            def report(news: "JobProgress | Work") -> None:
+                if isinstance(news, Work):
+                    meter.work(news)
                 else:
                     meter.tell(jobs_line(news))
 
@@ -223,25 +233,15 @@ def _finish(run: "RunDirectory") -> None:
     except Exception:
         console.print(f"\ngo on with: qcaan resume {plain(run.path)}")
         raise
+            meter.doing("writing the page")
+            page = write_report(run)
     scored = [record for record in run.metrics() if "eval/fid" in record]
     if scored:
         _print_figures({name.removeprefix("eval/"): value for name, value in scored[-1].items()})
     pictures = sorted(run.samples.glob("step-*.png"))
     console.print(f"\npictures    {plain(pictures[-1])}\nnumbers     {plain(run.path / 'metrics.jsonl')}")
-    console.print(f"page        {plain(write_report(run))}")
+    console.print(f"page        {plain(page)}")
     console.print(f"tensorboard tensorboard --logdir {plain(run.path / 'tensorboard')}")
-
-
-def _classifier_for(images: "Images") -> "Classifier":
-    """The data set's classifier, with a progress bar while one must be trained."""
-    from qcaan.learn.metrics import classifier_for
-
-    with Meter() as meter:
-        return classifier_for(images, partial(_show_classifier, meter))
-
-
-def _show_classifier(meter: Meter, news: "ClassifierProgress") -> None:
-    meter.show("classifier", news.epoch, news.epochs, {"accuracy": news.test_accuracy})
 
 
 def _print_figures(figures: "Mapping[str, Any]") -> None:

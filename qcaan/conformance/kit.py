@@ -5,7 +5,7 @@ questions are corrected together (Holm), so that a good driver fails with probab
 however many there are; nothing is repeated until it passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from qcaan.conformance.statistics import effect_of, holm, shots_for
 from qcaan.conformance.verdict import Check, Tier, Verdict
 from qcaan.errors import ConfigError, QcaanError
 from qcaan.execution.backend import Simulator
+from qcaan.execution.progress import Work
 
 FALSE_ALARM_RATE = 1e-3
 EFFECT = 0.05
@@ -25,17 +26,24 @@ PLANNED_TESTS = 300
 """Tests that the shots are chosen for: Holm's first step is that strict."""
 
 
-def check(candidate: Candidate, *, tiers: Sequence[Tier] | None = None, seed: int = 0) -> Verdict:
+def check(
+    candidate: Candidate,
+    *,
+    tiers: Sequence[Tier] | None = None,
+    seed: int = 0,
+    report: Callable[[Work], None] | None = None,
+) -> Verdict:
     """Judge a driver, for nothing: a device that charges is only asked through its fake.
 
-    `tiers` are offline, fault and semantic; by default all that the candidate can be asked.
+    `tiers` are offline, fault and semantic; by default all that the candidate can be asked. `report` is told before
+    each question how many were asked.
 
     Raises:
         ConfigError: a tier that this candidate cannot be asked; the paid one is `qcaan.conformance.paid`.
         QcaanError: the backend cannot be opened.
     """
     examiner = Examiner(candidate, seed, shots_for(EFFECT, POWER, FALSE_ALARM_RATE / PLANNED_TESTS))
-    return judge(examiner, questions(examiner, tiers))
+    return judge(examiner, questions(examiner, tiers), report)
 
 
 def questions(examiner: Examiner, tiers: Sequence[Tier] | None) -> list[Question]:
@@ -59,9 +67,13 @@ def questions(examiner: Examiner, tiers: Sequence[Tier] | None) -> list[Question
     return [question for question in asked if question.tier in chosen]
 
 
-def judge(examiner: Examiner, asked: Sequence[Question]) -> Verdict:
+def judge(examiner: Examiner, asked: Sequence[Question], report: Callable[[Work], None] | None = None) -> Verdict:
     """Ask, then decide."""
-    answers = [(question, *_answer(examiner, question)) for question in asked]
+    answers = []
+    for place, question in enumerate(asked):
+        if report is not None:
+            report(Work(question.name, place, len(asked)))
+        answers.append((question, *_answer(examiner, question)))
     p = np.concatenate([np.zeros(0), *(reading.p for _, readings, _ in answers for reading in readings)])
     adjusted = iter(holm(p).tolist())
     checks = []

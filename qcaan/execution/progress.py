@@ -1,11 +1,31 @@
-"""Where a call stands, for a progress line."""
+"""Where long work stands, for a progress line: a call of a device, or something that is computed here."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.records import FINISHED, OPEN, Submission
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that takes long on this machine: `done` of `total` parts; `values` are numbers to show with it."""
+
+    name: str
+    done: int
+    total: int
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def parts(n: int, size: int, name: str, report: Callable[[Work], None] | None) -> Iterator[slice]:
+    """`n` things in slices of `size`; `report` is told before each slice, and when all are done."""
+    for start in range(0, n, size):
+        if report is not None:
+            report(Work(name, start, n))
+        yield slice(start, min(n, start + size))
+    if report is not None:
+        report(Work(name, n, n))
 
 
 @dataclass(frozen=True)

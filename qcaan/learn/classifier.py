@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qcaan.errors import DataError
+from qcaan.execution.progress import Work, parts
 from qcaan.learn.data import N_CLASSES, ImageArray, Images, to_tensor
 from qcaan.learn.files import write_whole
 
@@ -53,15 +54,6 @@ class LeNet(nn.Module):
         return features, self.classes(features)
 
 
-@dataclass(frozen=True)
-class ClassifierProgress:
-    """How far the training of a classifier is: epochs done of all, and the test accuracy now."""
-
-    epoch: int
-    epochs: int
-    test_accuracy: float
-
-
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """A trained network and the facts that a report needs.
@@ -91,11 +83,13 @@ class Classifier:
         return digest.hexdigest()
 
     @torch.inference_mode()
-    def read(self, images: ImageArray, batch_size: int = 256) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def read(
+        self, images: ImageArray, batch_size: int = 256, report: Callable[[Work], None] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Features float32 (n, 500) and class probabilities float64 (n, 10) of images uint8 (n, 28, 28)."""
         features, classes = [], []
-        for start in range(0, len(images), batch_size):
-            pixels = to_tensor(images[start : start + batch_size]).contiguous(memory_format=torch.channels_last)
+        for part in parts(len(images), batch_size, "classify images", report):
+            pixels = to_tensor(images[part]).contiguous(memory_format=torch.channels_last)
             batch, logits = self.network(pixels)
             features.append(batch.numpy())
             classes.append(logits.double().softmax(1).numpy())
@@ -166,13 +160,13 @@ def train_classifier(
     epochs: int = 8,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
-    report: Callable[[ClassifierProgress], None] | None = None,
+    report: Callable[[Work], None] | None = None,
 ) -> Classifier:
     """Train on shifted training images with Adam and a rate that falls linearly to zero; same seed, same weights.
 
-    `report` is told how it stands, before the first epoch and after each. The seed fixes the weights on one kind of
-    processor, one version of torch and one number of threads, which the card names; elsewhere rounding differs, and so
-    the hash.
+    `report` is told before each step and at the end how many are done, and the test accuracy after the last epoch. The
+    seed fixes the weights on one kind of processor, one version of torch and one number of threads, which the card
+    names; elsewhere rounding differs, and so the hash.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -181,11 +175,11 @@ def train_classifier(
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     n_steps = epochs * (len(data.train) // batch_size or 1)
     step, accuracy = 0, 0.0
-    for epoch in range(epochs):
-        if report is not None:
-            report(ClassifierProgress(epoch, epochs, accuracy))
+    for _ in range(epochs):
         order = rng.permutation(len(data.train))
         for batch in np.array_split(order, len(order) // batch_size or 1):
+            if report is not None:
+                report(Work("train the classifier", step, n_steps, {"accuracy": accuracy}))
             optimiser.param_groups[0]["lr"] = learning_rate * (1 - step / n_steps)
             images = to_tensor(shift(data.train[batch], rng))
             loss = functional.cross_entropy(network(images)[1], torch.tensor(data.train_labels[batch]))
@@ -195,7 +189,7 @@ def train_classifier(
             step += 1
         accuracy = _accuracy(network, data)
     if report is not None:
-        report(ClassifierProgress(epochs, epochs, accuracy))
+        report(Work("train the classifier", n_steps, n_steps, {"accuracy": accuracy}))
     settings: dict[str, int | float | str] = {
         "seed": seed,
         "epochs": epochs,

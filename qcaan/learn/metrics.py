@@ -33,7 +33,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qcaan.errors import DataError
-from qcaan.learn.classifier import Classifier, ClassifierProgress, load_classifier, train_classifier
+from qcaan.execution.progress import Work, parts
+from qcaan.learn.classifier import Classifier, load_classifier, train_classifier
 from qcaan.learn.data import N_CLASSES, ImageArray, Images
 
 FloatArray = NDArray[np.float64]
@@ -93,12 +94,14 @@ def evaluate(
     weights: ArrayLike | None = None,
     *,
     n_bits: int | None = None,
+    report: Callable[[Work], None] | None = None,
 ) -> Evaluation:
     """The figures of images uint8 (n, 28, 28), at least 2.
 
     With `weights` (n,), the probability of each image, the figures are exact: no image is sampled, but for the distance
     to the nearest training image of more than `N_COMPARED`. Coverage is then the expected coverage of as many draws as
-    the reference has neighbourhoods. `n_bits`: of the prior, where each image is a function of a bitstring.
+    the reference has neighbourhoods. `n_bits`: of the prior, where each image is a function of a bitstring. `report` is
+    told how far each part is.
 
     Raises:
         DataError: the images have another shape or type, the weights are no distribution over them, or the classifier
@@ -115,7 +118,7 @@ def evaluate(
     p = np.full(len(images), 1 / len(images)) if weights is None else _distribution(weights, len(images))
     if exact:
         images, p = images[p > 0], p[p > 0]
-    features, classes = classifier.read(images)
+    features, classes = classifier.read(images, report=report)
     reference = _reference(data, classifier)
     score, deviation = (inception_score(classes, p), 0.0) if exact else split_inception_scores(classes)
     mean, covariance = moments(features, p)
@@ -127,9 +130,9 @@ def evaluate(
         chosen = np.random.default_rng(0).permutation(len(images))[:N_NEIGHBOURS_SET]
         q = np.full(len(chosen), 1 / len(chosen))
     precision, density, coverage = neighbourhood_figures(
-        features[chosen], q, reference.neighbours, reference.radii, exact
+        features[chosen], q, reference.neighbours, reference.radii, exact, report
     )
-    distances, odds = nearest_distances(images, p, data)
+    distances, odds = nearest_distances(images, p, data, report)
     by_image: dict[bytes, float] = defaultdict(float)
     for image, share in zip(images, p, strict=True):
         by_image[image.tobytes()] += share
@@ -154,8 +157,8 @@ def evaluate(
     )
 
 
-def with_real_figures(classifier: Classifier, data: Images) -> Classifier:
-    """The classifier with the figures of real images measured.
+def with_real_figures(classifier: Classifier, data: Images, report: Callable[[Work], None] | None = None) -> Classifier:
+    """The classifier with the figures of real images measured; `report` is told how far each part is.
 
     `real`: of the test images, at most 10,000 of them. `real_by_bits`: for 1 to 16 bits, of 2**bits training images, or
     all of them if there are fewer, the first of one random order.
@@ -166,15 +169,14 @@ def with_real_figures(classifier: Classifier, data: Images) -> Classifier:
         chosen = order[: 2**n_bits]
         known = by_bits.get(str(n_bits - 1))
         if known is None or known["n_images"] < len(chosen):
-            known = _plain(evaluate(data.train[chosen], data, classifier, np.full(len(chosen), 1 / len(chosen))))
+            even = np.full(len(chosen), 1 / len(chosen))
+            known = _plain(evaluate(data.train[chosen], data, classifier, even, report=report))
         by_bits[str(n_bits)] = known
-    real = _plain(evaluate(data.test[:N_REFERENCE], data, classifier))
+    real = _plain(evaluate(data.test[:N_REFERENCE], data, classifier, report=report))
     return replace(classifier, real=real, real_by_bits=by_bits)
 
 
-def classifier_for(
-    data: Images, report: Callable[[ClassifierProgress], None] | None = None, epochs: int = 8
-) -> Classifier:
+def classifier_for(data: Images, report: Callable[[Work], None] | None = None, epochs: int = 8) -> Classifier:
     """The classifier of a data set: the package's, or one that is trained once and kept in the user's cache folder.
 
     The folder is `$XDG_CACHE_HOME/qcaan/classifiers`, by default under `~/.cache`. `report` is told how the training
@@ -196,7 +198,7 @@ def classifier_for(
             remedy = "set XDG_CACHE_HOME to a folder of yours"
             raise DataError(f"the classifier of '{data.name}' cannot be kept in {folder}: {error}; {remedy}") from error
         try:
-            with_real_figures(train_classifier(data, epochs=epochs, report=report), data).save(draft)
+            with_real_figures(train_classifier(data, epochs=epochs, report=report), data, report).save(draft)
             if not folder.exists():  # else another process was faster: one classifier serves all
                 draft.rename(folder)
         finally:
@@ -243,7 +245,12 @@ def frechet_distance(mean: FloatArray, covariance: FloatArray, mean_2: FloatArra
 
 
 def neighbourhood_figures(
-    features: Features, p: FloatArray, real: Features, radii: NDArray[np.float32], exact: bool
+    features: Features,
+    p: FloatArray,
+    real: Features,
+    radii: NDArray[np.float32],
+    exact: bool,
+    report: Callable[[Work], None] | None = None,
 ) -> tuple[float, float, float]:
     """Precision, density and coverage of features (n, d) weighted with p (n,), by balls around real (m, d).
 
@@ -252,8 +259,8 @@ def neighbourhood_figures(
     """
     inside_some, n_inside, ball_weight = 0.0, 0.0, np.zeros(len(real))
     limits = np.square(radii)
-    for start in range(0, len(features), CHUNK):
-        rows, weight = features[start : start + CHUNK], p[start : start + CHUNK]
+    for part in parts(len(features), CHUNK, "compare with real images", report):
+        rows, weight = features[part], p[part]
         inside = squared_distances(rows, real) < limits
         n_balls = np.count_nonzero(inside, axis=1)
         inside_some += float(weight @ (n_balls > 0))
@@ -274,7 +281,9 @@ def neighbour_radii(real: Features) -> NDArray[np.float32]:
     return out
 
 
-def nearest_distances(images: ImageArray, p: FloatArray, data: Images) -> tuple[FloatArray, FloatArray]:
+def nearest_distances(
+    images: ImageArray, p: FloatArray, data: Images, report: Callable[[Work], None] | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Distances (m,) of images (n, 28, 28) to their nearest training images, and the probability of each.
 
     The Euclidean norm over pixels from 0 to 1. m is n, or `N_COMPARED`: then of so many draws from p (n,).
@@ -286,12 +295,12 @@ def nearest_distances(images: ImageArray, p: FloatArray, data: Images) -> tuple[
         p = np.full(N_COMPARED, 1 / N_COMPARED)
     rows = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
     best, nearest = np.full(len(rows), np.inf, np.float32), np.zeros(len(rows), np.int64)
-    for start in range(0, len(data.train), 16 * CHUNK):
-        part = data.train[start : start + 16 * CHUNK].reshape(-1, rows.shape[1]).astype(np.float32) / np.float32(255)
-        squared = squared_distances(rows, part)
+    for part in parts(len(data.train), 16 * CHUNK, "look for copies", report):
+        training = data.train[part].reshape(-1, rows.shape[1]).astype(np.float32) / np.float32(255)
+        squared = squared_distances(rows, training)
         found = squared.argmin(1)
         closer = squared[np.arange(len(rows)), found] < best
-        best[closer], nearest[closer] = squared[closer, found[closer]], start + found[closer]
+        best[closer], nearest[closer] = squared[closer, found[closer]], part.start + found[closer]
     # Again for the pairs found: a difference of large products does not reach 0 for a copy.
     difference = (images.astype(np.float64) - data.train[nearest]) / 255
     return np.sqrt(np.square(difference).sum((1, 2))), p

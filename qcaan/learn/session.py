@@ -21,6 +21,7 @@ from qcaan.errors import BackendError, DataError
 from qcaan.execution.backend import Backend
 from qcaan.execution.budget import Budget
 from qcaan.execution.courier import Progress as JobProgress
+from qcaan.execution.progress import Work
 from qcaan.execution.registry import open_backend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store

@@ -88,8 +88,8 @@ def change(run: RunDirectory, config: Config) -> None:
 def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]:
     """Train `run` from its last checkpoint to its end, yielding before every phase and after every step.
 
-    A run that is complete yields nothing. `report` is told how things stand while the device's jobs are waited for, and
-    while a classifier for the data is trained, once, before the first step.
+    A run that is complete yields nothing. `report` is told how things stand while the device's jobs are waited for,
+    while the generator is scored, and while a classifier for the data is trained, once, before the first step.
 
     Raises:
         ConfigError: the run is already past the end that its configuration names.
@@ -124,7 +124,6 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 session.draw(f"{step}/pool")
 
             chosen = order[position * size :][:size]
-            real, labels = data.to_tensor(images.train[chosen]), torch.from_numpy(images.train_labels[chosen])
             latent = session.pool[rng(config.seed, "latent", step).integers(len(session.pool), size=size)]
             losses = game.step(real, torch.from_numpy(latent), labels)
 
@@ -133,7 +132,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 record |= {f"gan/{name}": value for name, value in losses.items()}
             if done == total or done % (config.train.evaluate_every or total) == 0:
                 yield Progress(done, total, epoch, "evaluate", newest)
-                record |= evaluate(run, session.trained(), images, classifier, done)
+                record |= evaluate(run, session.trained(), images, classifier, done, report)
             if record:
                 run.log(done, epoch, record)
                 newest = newest | record
@@ -144,7 +143,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
         if session.step == total:  # resumed with an end that is the last checkpoint's step
             epoch = (total - 1) // schedule.per_epoch
             yield Progress(total, total, epoch, "evaluate", newest)
-            run.log(total, epoch, evaluate(run, session.trained(), images, classifier, total))
+            run.log(total, epoch, evaluate(run, session.trained(), images, classifier, total, report))
 
 
 def target_bits(session: Session, config: Config, images: data.Images, step: int) -> BitArray:
@@ -161,10 +160,15 @@ def target_bits(session: Session, config: Config, images: data.Images, step: int
 
 
 def evaluate(
-    run: RunDirectory, trained: Trained, images: data.Images, classifier: Classifier | None, step: int
+    run: RunDirectory,
+    trained: Trained,
+    images: data.Images,
+    classifier: Classifier | None,
+    step: int,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Score the generator as it is now, if there is a classifier, and draw pictures; return the record."""
-    figures = trained.evaluate(images, classifier, run.config).to_dict() if classifier else {}
+    figures = trained.evaluate(images, classifier, run.config, report).to_dict() if classifier else {}
     pictures.save_grid(run.picture(step), trained.draw(100, run.config.seed), columns=10, scale=2)
     return {f"eval/{name}": value for name, value in figures.items()}
 

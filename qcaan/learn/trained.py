@@ -1,5 +1,6 @@
 """A trained generator with its prior, as a checkpoint holds them: draws images and is evaluated without any device."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from qcaan.circuits.gates import FloatArray
 from qcaan.config import Config
 from qcaan.errors import DataError
+from qcaan.execution.progress import Work, parts
 from qcaan.learn import checkpoint
 from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import N_CLASSES, ImageArray, Images, LabelArray
@@ -17,6 +19,9 @@ from qcaan.learn.gan import Game
 from qcaan.learn.metrics import Evaluation, evaluate
 from qcaan.learn.run_directory import RunDirectory
 
+
+N_DRAWN = 1024
+"""Images between two words about the progress; whole batches of the generator, so that they are the same images."""
 
 @dataclass(frozen=True)
 class Trained:
@@ -62,17 +67,22 @@ class Trained:
             labels = np.arange(n) % N_CLASSES if self.game.settings.conditional else None
         return self.game.generate(chosen, labels, rng=rng)
 
-    def evaluate(self, data: Images, classifier: Classifier, config: Config) -> Evaluation:
+    def evaluate(
+        self, data: Images, classifier: Classifier, config: Config, report: Callable[[Work], None] | None = None
+    ) -> Evaluation:
         """By exact enumeration where the distribution is known and nothing else is random; otherwise by sampling.
 
-        The classes of a conditional generator are random, and each is as probable.
+        The classes of a conditional generator are random, and each is as probable. `report` is told how far each part
+        is.
         """
         n_bits = self.pool.shape[1]
         random = config.gan.n_noise or config.gan.conditional
         if self.distribution is None or random or n_bits > config.train.enumerated_bits:
             images = self.draw(config.train.evaluation_images, config.seed)
             from_bits = self.pool.dtype == np.uint8 and not random
-            return evaluate(images, data, classifier, n_bits=n_bits if from_bits else None)
+            return evaluate(images, data, classifier, n_bits=n_bits if from_bits else None, report=report)
         support = np.flatnonzero(self.distribution)
-        images = self.game.generate(to_bits(support, n_bits))
-        return evaluate(images, data, classifier, weights=self.distribution[support], n_bits=n_bits)
+        bits = to_bits(support, n_bits)
+        drawn = [self.game.generate(bits[part]) for part in parts(len(bits), N_DRAWN, "draw images", report)]
+        weights = self.distribution[support]
+        return evaluate(np.concatenate(drawn), data, classifier, weights=weights, n_bits=n_bits, report=report)

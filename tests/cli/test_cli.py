@@ -1,6 +1,5 @@
 """The command line as a user meets it: what is printed, exit codes, JSON for machines."""
 
-import io
 import json
 import logging
 import re
@@ -14,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
+from qcaan.cli import console
 from qcaan.config import Config
 from qcaan.errors import BackendError
 
@@ -194,10 +193,12 @@ def test_any_folder_of_idx_files_trains_and_is_scored(call: Call, monkeypatch: p
             content = bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
             Path(f"things/{part}-{kind}-ubyte").write_bytes(content)
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setattr(console, "SOON_S", 0.0)
     words = ["train", "tiny.yaml", "--set", "data.name=things", "--set", "train.scores=true"]
     code, out, err = call(*words, "--out", "here")
     assert code == 0
-    assert "classifier 0/8" in err
+    monkeypatch.setattr(console, "SOON_S", 1e6)
+    assert "train the classifier 0/8" in err
     assert "FID" in out
     (card,) = Path("cache/qcaan/classifiers").glob("*/classifier.json")
     last = json.loads(Path("here/metrics.jsonl").read_text().splitlines()[-1])
@@ -214,8 +215,6 @@ def test_any_folder_of_idx_files_trains_and_is_scored(call: Call, monkeypatch: p
 
 
 def test_progress_without_a_terminal_is_lines(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qcaan.cli import console
-
     code, _, err = call("train", "tiny.yaml", "--out", "here")
     assert code == 0
     assert [line.split(",")[0] for line in err.splitlines()] == ["refit 0/6", "train 1/6", "evaluate 6/6", "train 6/6"]
@@ -257,22 +256,6 @@ def test_warnings_are_one_line_and_notes_of_errors_are_shown(call: Call, monkeyp
     assert records[0]["job"] == 7
     assert [record["level"] for record in records] == ["warning", "info", "error"]
     assert not logging.getLogger("qcaan").handlers
-
-
-def test_the_bar_and_a_record_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record that comes while the bar is alive stands on a line of its own, above it."""
-    from qcaan.cli import console
-
-    out = io.StringIO()
-    monkeypatch.setattr(console, "stderr", Console(file=out, force_terminal=True, width=120, soft_wrap=True))
-    with console.logs(as_json=False), console.Meter() as meter:
-        meter.show("train", 3, 9, {"D": 0.5})
-        logging.getLogger("qcaan.circuits").warning("compiling")
-        meter.tell("jobs 1/2")
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n")
-    assert "warning: compiling" in text.split("\n")
-    assert "3/9" in text
-    assert "jobs 1/2" in text
 
 
 def test_what_the_file_system_refuses_is_no_traceback(call: Call, run: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from qcaan.errors import DataError
 from qcaan.learn import classifier as module
-from qcaan.learn.classifier import Classifier, ClassifierProgress, load_classifier, shift, train_classifier
+from qcaan.execution.progress import Work
+from qcaan.learn.classifier import Classifier, load_classifier, shift, train_classifier
 from qcaan.learn.data import Images, load
 
 SHIPPED = Path(module.__file__).parents[1] / "data" / "classifier"
@@ -73,11 +74,12 @@ def test_hash_is_of_the_weights(shipped: Classifier) -> None:
 
 def test_training_learns_and_repeats(mnist: Images, tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    seen: list[ClassifierProgress] = []
+    seen: list[Work] = []
     trained = train_classifier(part(mnist, 1000), seed=3, epochs=2, report=seen.append)
     assert torch.equal(torch.get_rng_state(), before)
-    assert [(news.epoch, news.epochs) for news in seen] == [(0, 2), (1, 2), (2, 2)]
-    assert seen[2].test_accuracy == trained.test_accuracy > 0.6
+    assert [(news.done, news.total) for news in seen] == [(step, 14) for step in range(15)]
+    assert seen[-1].values == {"accuracy": trained.test_accuracy}
+    assert trained.test_accuracy > 0.6
     assert trained.settings == {
         "seed": 3,
         "epochs": 2,

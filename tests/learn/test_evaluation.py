@@ -9,7 +9,8 @@ import pytest
 
 from qcaan.errors import DataError
 from qcaan.learn import metrics
-from qcaan.learn.classifier import Classifier, ClassifierProgress
+from qcaan.execution.progress import Work
+from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import Images, load
 from qcaan.learn.metrics import evaluate
 
@@ -176,9 +177,16 @@ def other(mnist: Images) -> Images:
 
 def test_other_data_get_a_classifier_once(other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    told: list[ClassifierProgress] = []
+    told: list[Work] = []
     first = metrics.classifier_for(other, told.append, epochs=2)
-    assert [news.epoch for news in told] == [0, 1, 2]
+    assert {news.name for news in told} == {
+        "train the classifier",
+        "classify images",
+        "compare with real images",
+        "look for copies",
+    }
+    assert [news.done for news in told if news.name == "train the classifier"] == [0, 1, 2, 3, 4]
+    n_told = len(told)
     assert first.data_checksum == other.checksum
     assert first.real["n_images"] == 60
     folder = tmp_path / "qcaan" / "classifiers"
@@ -188,7 +196,7 @@ def test_other_data_get_a_classifier_once(other: Images, tmp_path: Path, monkeyp
         "classifier.safetensors",
     ]
     again = metrics.classifier_for(other, told.append)
-    assert len(told) == 3
+    assert len(told) == n_told
     assert again.hash == first.hash
     result = evaluate(other.test, other, again)
     assert result.fid == pytest.approx(first.real["fid"], rel=1e-3)
@@ -207,8 +215,8 @@ def test_an_interrupted_training_leaves_no_classifier(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def stop(news: ClassifierProgress) -> None:
-        if news.epoch == 1:
+    def stop(news: Work) -> None:
+        if news.done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -222,7 +230,7 @@ def test_a_classifier_that_another_process_kept_meanwhile_serves(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     theirs = dataclasses.replace(classifier, data_checksum=other.checksum)
 
-    def meanwhile(news: ClassifierProgress) -> None:
+    def meanwhile(news: Work) -> None:
         theirs.save(tmp_path / "qcaan" / "classifiers" / ("5" * 16))
 
     assert metrics.classifier_for(other, meanwhile, epochs=1).hash == classifier.hash
