@@ -26,14 +26,13 @@ from qcaan.execution.registry import open_backend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
-from qcaan.learn.classifier import ClassifierProgress
 from qcaan.learn.gan import Game
 from qcaan.learn.priors import Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.trained import Trained
 
-Report = Callable[[JobProgress | ClassifierProgress], None]
-"""Told how things stand that take long: the device's jobs, the training of an evaluation classifier."""
+Report = Callable[[JobProgress | Work], None]
+"""Told how things stand that take long: the device's jobs, an evaluation, the training of its classifier."""
 
 
 class Session:
