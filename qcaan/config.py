@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from qcaan.errors import ConfigError
 
@@ -105,7 +105,17 @@ class GanConfig(Section):
     classification: float = Field(
         0.0, ge=0, description="weight of 'the discriminator names the class of real images', which uses labels; 0: off"
     )
+    certainty: float = Field(
+        0.0, ge=0, description="weight of 'every generated image is of one class, and all classes occur'; 0: off"
+    )
     conditional: bool = Field(False, description="both networks are told the class of every image")
+
+    @field_validator("certainty")
+    @classmethod
+    def _classes_are_learned(cls, certainty: float, info: ValidationInfo) -> float:
+        if certainty and not info.data.get("classification"):
+            raise ValueError("it reads the classes that the discriminator learns: set gan.classification too")
+        return certainty
 
 
 class TrainConfig(Section):
@@ -122,6 +132,24 @@ class TrainConfig(Section):
         16, ge=0, le=16, description="a prior of at most so many bits is scored exactly, by all of its images"
     )
     evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior is not enumerated")
+    accelerator: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the networks are; auto: on a GPU if there is one"
+    )
+    devices: int = Field(
+        1, ge=1, description="processes that share every batch, each with a GPU of its own, or its part of the threads"
+    )
+    strategy: Literal["auto", "ddp"] = Field(
+        "auto", description="how they share it; auto: ddp, which is equal parts and averaged gradients"
+    )
+
+    @field_validator("devices")
+    @classmethod
+    def _splits_evenly(cls, devices: int, info: ValidationInfo) -> int:
+        size = info.data.get("batch_size", 2 * devices)
+        if devices > 1 and size % (2 * devices):
+            needed = f"{devices} processes need a multiple of {2 * devices} images"
+            raise ValueError(f"train.batch_size is {size}, {needed}")
+        return devices
 
 
 class BackendConfig(BaseModel):

@@ -21,6 +21,14 @@ Why the discriminator may learn to tell the classes of real images (`classificat
 makes a digit that digit, which the generator, which is told no class, has to answer. In 90 CPU-seconds the FID was 29,
 against 34 without. It uses the labels of the training data, so it is off by default.
 
+Why the generator may be asked for images of one digit each (`certainty`): a discrete prior has bitstrings between those
+of two digits, and nothing else in the game forbids an image between them. The term is the mutual information of image
+and class, as the discriminator's own class head reads generated images (Springenberg, ICLR 2016, arXiv:1511.06390); the
+head learns from real images alone, and no evaluation classifier takes part. The Inception Score is the exponential of
+the same quantity, read by another classifier, so with this term it says less by itself: FID, precision and coverage,
+which the term knows nothing of, are to be read beside it, and they improved with it (100 CPU-seconds, weight 0.6:
+Inception Score 8.1 to 8.9, FID 26 to 22, coverage .53 to .62).
+
 Why a gradient penalty on real images (R1): it was measured to help on every prior tried.
 
 Why precision "auto": bfloat16 is faster only where the processor multiplies in it, and slower everywhere else.
@@ -38,7 +46,13 @@ from torch.nn import functional
 from qcaan.config import Binarise, GanConfig
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.data import N_CLASSES, ImageArray, LabelArray, to_images
-from qcaan.learn.networks import Discriminator, Generator, mean_squared_correlation, squared_gradient
+from qcaan.learn.networks import (
+    Discriminator,
+    Generator,
+    class_information,
+    mean_squared_correlation,
+    squared_gradient,
+)
 from qcaan.learn.share import ALONE, Rows, Share
 
 BitArray = NDArray[np.uint8]
@@ -144,10 +158,16 @@ class Game:
 
         self.discriminator.requires_grad_(False)
         with self._autocast():
-            fake_logits, read = self.discriminator(fake, labels, remember=False)
+            features = self.discriminator.trunk(fake)
+            read = self.discriminator.latents(features, remember=False)
+            fake_logits = self.discriminator.logits(features, read, labels)
+            classes = self.discriminator.classify(features) if self.discriminator.classify is not None else None
         self.discriminator.requires_grad_(True)
         losses["loss_g"] = functional.softplus(-fake_logits).mean()
         loss = losses["loss_g"]
+        if classes is not None:
+            losses["information"] = class_information(classes, self.share)
+            loss = loss - settings.certainty * losses["information"]
         if target is not None:
             loss = loss + settings.association * functional.mse_loss(read, target)
         if again:

@@ -6,6 +6,14 @@ Why both networks have 28 x 28 images as 14 x 14 of four channels, the pixels of
 a 3 x 3 convolution there: against strided 4 x 4 convolutions of the single channel, the game learned in 90 CPU-seconds
 what it had not in 100 (FID 34 against 58), and a step costs no more (docs/experiment.md).
 
+Why the generator's bits pass through two small layers first and then reach every layer of it, as scale and shift of its
+features (self-modulation: Chen et al., ICLR 2019, arXiv:1810.01365): bits that only enter at the bottom, through one
+linear layer, make images that differ little between neighbouring bitstrings, so many lie between two digits. In 100
+CPU-seconds self-modulation raised the Inception Score from 8.4 to 8.7; on top of it, in 112, the two layers raised it
+from 8.6 to 9.4 (docs/experiment.md). They stand beside the bits, which still enter as they are.
+
+Why no batch normalisation in those layers: with one the game did not start.
+
 Why a class enters the discriminator as a projection, one weight vector a class (Miyato and Koyama, ICLR 2018,
 arXiv:1802.05637): the units that read the trunk stay blind to it, so the prior's target is the same with classes and
 without.
@@ -13,9 +21,12 @@ without.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from qcaan.learn.data import N_CLASSES
 from qcaan.learn.share import ALONE, BatchNorm, Share
+
+SLOPE = 0.2
 
 
 class Generator(nn.Module):
@@ -24,25 +35,42 @@ class Generator(nn.Module):
     def __init__(self, n_inputs: int, *, channels: int = 32, share: Share = ALONE) -> None:
         super().__init__()
         thin, wide = channels, 2 * channels
-        self.encode = nn.Linear(n_inputs, wide * 16)
-        self.draw = nn.Sequential(
-            BatchNorm(wide, share),
-            nn.ReLU(),
-            nn.ConvTranspose2d(wide, wide, 3, stride=2, padding=1, bias=False),
-            BatchNorm(wide, share),
-            nn.ReLU(),
-            nn.ConvTranspose2d(wide, thin, 4, stride=2, padding=1, bias=False),
-            BatchNorm(thin, share),
-            nn.ReLU(),
-            nn.Conv2d(thin, 4, 3, padding=1),
-            nn.PixelShuffle(2),
-            nn.Tanh(),
+        self.combine = nn.Sequential(
+            nn.Linear(n_inputs, wide), nn.LeakyReLU(SLOPE), nn.Linear(wide, wide), nn.LeakyReLU(SLOPE)
+        )
+        for layer in (self.combine[0], self.combine[2]):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+        self.encode = nn.Linear(n_inputs + wide, wide * 16)
+        self.modulate = nn.ModuleList(Modulation(n_inputs + wide, width, share) for width in (wide, wide, thin))
+        self.draw = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(wide, wide, 3, stride=2, padding=1, bias=False),
+                nn.ConvTranspose2d(wide, thin, 4, stride=2, padding=1, bias=False),
+                nn.Conv2d(thin, 4, 3, padding=1),
+            ]
         )
 
     def forward(self, z: Tensor) -> Tensor:
         """Images of latent vectors."""
-        images: Tensor = self.draw(self.encode(z).unflatten(1, (-1, 4, 4)))
-        return images
+        z = torch.cat([z, self.combine(z)], 1)
+        features: Tensor = self.encode(z).unflatten(1, (-1, 4, 4))
+        for modulate, draw in zip(self.modulate, self.draw, strict=True):
+            features = draw(functional.relu(modulate(features, z)))
+        return torch.tanh(functional.pixel_shuffle(features, 2))
+
+
+class Modulation(nn.Module):
+    """Features (n, width, side, side) normalised over the batch, then scaled and shifted as (n, n_inputs) says."""
+
+    def __init__(self, n_inputs: int, width: int, share: Share) -> None:
+        super().__init__()
+        self.normalise = BatchNorm(width, share, affine=False)
+        self.read = nn.Linear(n_inputs, 2 * width)
+
+    def forward(self, features: Tensor, z: Tensor) -> Tensor:
+        """Of the features' shape."""
+        scale, shift = self.read(z)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(shift, self.normalise(features), 1 + scale)
 
 
 class Discriminator(nn.Module):
@@ -68,11 +96,11 @@ class Discriminator(nn.Module):
         self.trunk = nn.Sequential(
             nn.PixelUnshuffle(2),
             nn.Conv2d(4, thin, 3, padding=1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             nn.Conv2d(thin, wide, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             nn.Conv2d(wide, wide, 3, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             nn.Flatten(),
         )
         self.read = nn.Linear(wide * 16, n_latent)
@@ -114,6 +142,18 @@ def mean_squared_correlation(latents: Tensor, share: Share = ALONE) -> Tensor:
     variance = covariance.diagonal()
     squared = covariance.square() / (variance[:, None] * variance[None, :] + 1e-8)
     return (squared.sum() - squared.diagonal().sum()) / (width * (width - 1))
+
+
+def class_information(logits: Tensor, share: Share = ALONE) -> Tensor:
+    """Mutual information of image and class in nats, over the whole batch, of class logits (n, n_classes).
+
+    The entropy of the mean distribution minus the mean entropy: at most log(n_classes), when every image is of one
+    class and all classes are equally frequent.
+    """
+    log_p = functional.log_softmax(logits.float(), 1)
+    p = log_p.exp()
+    mean = share.mean(p.mean(0))
+    return (p * log_p).sum(1).mean() - (mean * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()).sum()
 
 
 def squared_gradient(discriminator: Discriminator, images: Tensor, labels: Tensor | None = None) -> Tensor:

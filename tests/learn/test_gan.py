@@ -1,4 +1,4 @@
-"""The game: one step, its switches, classes, and resuming bit for bit."""
+"""The game: one step, its switches, and resuming bit for bit."""
 
 import json
 
@@ -44,7 +44,7 @@ def make(**changes) -> Game:
         {"reconstruction": 5.0, "n_noise": 2, "binarise": "bernoulli"},
         {"reconstruction": 5.0, "batchnorm": False, "feeds_logit": True, "precision": "bf16"},
         {"conditional": True, "n_noise": 2, "reconstruction": 5.0, "r1_every": 1},
-        {"classification": 0.5, "feeds_logit": True},
+        {"classification": 0.5, "certainty": 0.5, "feeds_logit": True},
     ],
 )
 def test_resume_is_bit_exact(changes) -> None:
@@ -194,7 +194,7 @@ def test_batches_do_not_change_the_images() -> None:
 
 
 def test_every_bit_changes_the_image() -> None:
-    game = make()
+    game = make(channels=4)
     play(game, range(4))
     flips = np.vstack([np.zeros((1, N_BITS)), np.eye(N_BITS)]).astype(np.uint8)
     assert len(np.unique(game.generate(flips).reshape(N_BITS + 1, -1), axis=0)) == N_BITS + 1
@@ -208,66 +208,6 @@ def test_noise_inputs() -> None:
     drawn = game.generate(bits, rng=np.random.default_rng(0))
     assert len(np.unique(drawn, axis=0)) == 3
     assert np.array_equal(drawn, game.generate(bits, rng=np.random.default_rng(0)))
-
-
-def test_a_class_can_be_asked_for_and_changes_the_image_and_the_judgement() -> None:
-    game = make(conditional=True)
-    play(game, range(4))
-    bits = np.zeros((10, N_BITS), np.uint8)
-    drawn = game.generate(bits, np.arange(10))
-    assert len(np.unique(drawn, axis=0)) == 10
-    assert np.array_equal(drawn[3:4], game.generate(bits[:1], np.array([3])))
-    real = batch(0, 10)[0]
-    with torch.no_grad():
-        (logits, latents), (others, same_latents) = (
-            game.discriminator(real, (torch.arange(10) + k) % 10) for k in (0, 1)
-        )
-    assert (logits != others).all()
-    assert torch.equal(latents, same_latents)
-
-
-def test_the_discriminator_learns_the_classes_of_real_images_alone() -> None:
-    """Bright and dark images are told apart by the weighed loss, and the generator is asked for no class."""
-    game = make(classification=1.0, learning_rate=5e-3)
-    labels = torch.arange(16) % 2
-    losses = []
-    for step in range(20):
-        real, bits = batch(step, 16)
-        losses.append(game.step(0.2 * real + labels[:, None, None, None] - 0.5, bits, labels)["classification"])
-    assert losses[0] == pytest.approx(np.log(10), abs=0.3)
-    assert losses[-1] < 0.6 * losses[0]
-    assert game.generate(np.zeros((1, N_BITS), np.uint8)).shape == (1, 28, 28)
-    with pytest.raises(ConfigError, match="need the class of every image: give labels"):
-        game.step(*batch(0))
-    assert "classification" not in make().step(*batch(0), torch.arange(8))
-
-
-def test_labels_are_only_for_conditional_games_and_needed_there() -> None:
-    told, plain = make(conditional=True), make()
-    with pytest.raises(ConfigError, match="need the class of every image: give labels"):
-        told.step(*batch(0))
-    with pytest.raises(ConfigError, match="conditional is true: give the class of every image"):
-        told.generate(np.zeros((2, N_BITS), np.uint8))
-    with pytest.raises(ConfigError, match="conditional is false: no class can be asked for"):
-        plain.generate(np.zeros((2, N_BITS), np.uint8), np.zeros(2, np.int64))
-    other = make()
-    play(plain, range(2))
-    for step in range(2):
-        other.step(*batch(step))
-    assert same(plain, other)
-
-
-def test_a_conditional_discriminator_learns_which_class_an_image_has() -> None:
-    """Real images of class 1 are bright and of class 0 dark: after some steps the right label is the more real one."""
-    game = make(conditional=True, learning_rate=5e-3)
-    labels = torch.arange(16) % 2
-    for step in range(20):
-        real, bits = batch(step, 16)
-        game.step(0.2 * real + labels[:, None, None, None] - 0.5, bits, labels)
-    real = 0.2 * batch(99, 16)[0] + labels[:, None, None, None] - 0.5
-    with torch.no_grad():
-        right, wrong = (game.discriminator(real, which)[0] for which in (labels, 1 - labels))
-    assert (right > wrong).float().mean() > 0.9
 
 
 def test_continuous_values_enter_as_they_are() -> None:
@@ -380,6 +320,8 @@ def test_precision_choice() -> None:
         ({"association": float("inf")}, "gan.association"),
         ({"reconstruction": -1.0}, "gan.reconstruction"),
         ({"binarise": "round"}, "gan.binarise"),
+        ({"certainty": -0.5, "classification": 0.5}, "gan.certainty"),
+        ({"certainty": 0.5}, "gan.certainty: 0.5 - .*set gan.classification too"),
     ],
 )
 def test_settings_are_checked(changes, message: str) -> None:

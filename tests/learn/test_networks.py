@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qcaan.learn.networks import Discriminator, Generator, mean_squared_correlation, squared_gradient
+from qcaan.learn.metrics import inception_score
+from qcaan.learn.networks import (
+    Discriminator,
+    Generator,
+    class_information,
+    mean_squared_correlation,
+    squared_gradient,
+)
 
 N_BITS = 5
 
@@ -28,6 +35,20 @@ def test_shapes_and_ranges(n: int, bits: int, noise: int, channels: int) -> None
     logits, latents = Discriminator(bits, channels=channels).eval()(images)
     assert (logits.shape, latents.shape) == ((n,), (n, bits))
     assert latents.abs().max() <= 1
+
+
+def test_a_latent_vector_scales_and_shifts_every_layer() -> None:
+    """With a first layer that says nothing, bits still make an image, and nothing else does."""
+    torch.manual_seed(0)
+    network = Generator(N_BITS, channels=4).eval()
+    with torch.no_grad():
+        network.encode.weight.zero_()
+        images = network(torch.eye(N_BITS)[[0, 1, 1]] * 2 - 1)
+        assert torch.equal(images[1], images[2])
+        assert not torch.allclose(images[0], images[1], atol=1e-3)
+        for modulation in network.modulate:
+            modulation.read.weight.zero_()
+        assert torch.equal(*network(torch.eye(N_BITS)[:2]))
 
 
 def test_units_that_only_read_leave_the_logit_alone() -> None:
@@ -90,3 +111,24 @@ def test_correlation_of_one_unit_or_constant_units() -> None:
     constant = torch.ones(5, 3, requires_grad=True)
     mean_squared_correlation(constant).backward()
     assert bool(constant.grad.isfinite().all())
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(1, 20), width=st.integers(2, 10))
+def test_class_information_is_the_logarithm_of_an_inception_score(seed: int, n: int, width: int) -> None:
+    logits = 3 * np.random.default_rng(seed).normal(size=(n, width))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = np.log(inception_score(p, np.full(n, 1 / n)))
+    assert float(class_information(torch.tensor(logits))) == pytest.approx(expected, abs=1e-5)
+
+
+def test_class_information_at_its_ends() -> None:
+    sure = (200.0 * torch.eye(10)).requires_grad_()
+    highest = class_information(sure)
+    assert float(highest.detach()) == pytest.approx(np.log(10))
+    highest.backward()
+    assert bool(sure.grad.isfinite().all())
+    one = (200.0 * torch.eye(10)[[3, 3]]).requires_grad_()  # seven classes have probability 0, even on average
+    lowest = class_information(one)
+    assert float(lowest.detach()) == pytest.approx(0, abs=1e-6)
+    lowest.backward()
+    assert bool(one.grad.isfinite().all())
