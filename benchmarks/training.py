@@ -24,7 +24,7 @@ from qcaan.learn.train import train
 from qcaan.learn.trained import Trained
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits.yaml"
-LONG = ["train.epochs=10"]
+LONG = ["train.epochs=5"]
 CASES = {
     "QC+o, 16 bits": LONG,
     "QC+t, 16 bits": [*LONG, "prior.bases=[Z, trained]"],
