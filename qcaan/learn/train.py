@@ -124,6 +124,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 session.draw(f"{step}/pool")
 
             chosen = order[position * size :][:size]
+            real, labels = data.to_tensor(images.train[chosen]), torch.from_numpy(images.train_labels[chosen])
             latent = session.pool[rng(config.seed, "latent", step).integers(len(session.pool), size=size)]
             losses = game.step(real, torch.from_numpy(latent), labels)
 
