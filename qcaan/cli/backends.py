@@ -1,7 +1,8 @@
 """`qcaan backends`: which devices there are, what they are, whether their drivers are right, and a new one."""
 
+import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qcaan.cli.completion import backend_names
 from qcaan.cli.console import Meter, doing, jobs_line
 from qcaan.cli.options import AsJson, Options, parse_options, plain
 from qcaan.errors import BudgetError, ConfigError
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The devices that circuits can run on.", no_args_is_help=True)
 Kind = Literal["remote", "simulator"]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A backend of 'qcaan backends list'.", autocompletion=backend_names)
+]
 
 
 class TierName(StrEnum):
@@ -33,7 +38,10 @@ class TierName(StrEnum):
 
 @app.command("list")
 def list_backends(as_json: AsJson = False) -> None:
-    """Every backend that is installed or could be, and the command that installs what is missing."""
+    """Every backend that is installed or could be, and the command that installs what is missing.
+
+    Example: qcaan backends list
+    """
     from qcaan.execution.registry import available_backends
 
     found = available_backends()
@@ -48,14 +56,18 @@ def list_backends(as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show(name: str, options: Options = None, as_json: AsJson = False) -> None:
-    """The facts of a backend (its Target) and the options that apply to it. Nothing is run and nothing is spent."""
+def show(name: Name, options: Options = None, as_json: AsJson = False) -> None:
+    """The facts of a backend (its Target) and the options that apply to it. Nothing is run and nothing is spent.
+
+    Example: qcaan backends show braket --set device=ionq-forte-1 --set emulate=true
+    """
     from qcaan.execution.registry import available_backends, open_backend, spelled_out
 
     name, given = spelled_out(name, parse_options(options))
-    backend = open_backend(name, **given)
+    with doing(f"opening {name}"):
+        backend = open_backend(name, **given)
+        facts = json.loads(backend.target.to_json())
     info = next(info for info in available_backends() if info.name == name)
-    facts = json.loads(backend.target.to_json())
     applying = _applying(backend, info.options, given)
     if as_json:
         typer.echo(json.dumps({"target": facts, "options": applying, "doc": info.doc}))
@@ -65,13 +77,14 @@ def show(name: str, options: Options = None, as_json: AsJson = False) -> None:
     for title, rows in (("target", facts), ("option", applying)):
         table = Table(title, "", box=None, header_style="bold")
         for key, value in rows.items():
-            table.add_row(key, plain(value))
+            for place, text in _lines(key, value if rows is facts else _meant(value)):
+                table.add_row(place, plain(text))
         console.print(table)
 
 
 @app.command("check")
 def check(
-    name: str,
+    name: Name,
     options: Options = None,
     tiers: Annotated[
         list[TierName] | None,
@@ -89,6 +102,8 @@ def check(
 
     Tiers: offline (no device), fault (what its fake can break), semantic (a simulator, or its fake), paid (the real
     device: the fewest shots that decide; the price is printed and confirmed first).
+
+    Example: qcaan backends check local --tier semantic
     """
     from qcaan.conformance import TIERS, Candidate, candidate_of
     from qcaan.conformance import check as check_driver
@@ -117,7 +132,10 @@ def new(
     kind: Annotated[Kind, typer.Option(help="remote: jobs are submitted and polled; simulator: runs here.")] = "remote",
     out: Annotated[Path | None, typer.Option(help="Folder to write. Default: qcaan-NAME, here.")] = None,
 ) -> None:
-    """Write an installable driver package that passes the check at once; places to fill in say FILL IN."""
+    """Write an installable driver package that passes the check at once; places to fill in say FILL IN.
+
+    Example: qcaan backends new lab-trap --kind remote
+    """
     from qcaan.conformance.scaffold import write
 
     folder = out or Path(f"qcaan-{name}")
@@ -139,6 +157,31 @@ def _applying(backend: object, defaults: Mapping[str, str], given: Mapping[str, 
         for name, default in defaults.items()
         if (text := chosen.get(name) or known.get(name) or default) != "None" or name in known
     }
+
+
+def _meant(text: str) -> object:
+    """The value that a Python text stands for, where it is a literal."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _lines(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """A fact of a JSON document for people: an object as a row for each of its keys, a list with commas."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _lines(f"{key}.{name}", inner)
+    elif isinstance(value, list):
+        yield key, ", ".join(map(_word, value)) or "-"
+    else:
+        yield key, _word(value)
+
+
+def _word(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _paid(candidate: "Candidate", where: str, max_cost: float, seed: int, yes: bool) -> "Verdict":

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qcaan.cli.completion import target_names
+from qcaan.cli.console import doing
 from qcaan.cli.options import AsJson, Options, parse_options
 from qcaan.errors import CircuitError, ConfigError
 
@@ -25,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 def compile_file(
     file: Annotated[Path, typer.Argument(metavar="FILE.qasm", help="OpenQASM 2 or 3.")],
-    target: Annotated[str, typer.Option(help="aria (MS), forte (ZZ), or the name of a backend.")],
+    target: Annotated[
+        str, typer.Option(help="aria (MS), forte (ZZ), or the name of a backend.", autocompletion=target_names)
+    ],
     out: Annotated[Path | None, typer.Option(help="Write the native program here.")] = None,
     form: Annotated[
         str, typer.Option("--format", help="braket: OpenQASM 3, a verbatim box; ionq: a job, JSON.")
@@ -51,8 +55,9 @@ def compile_file(
     if form not in ("braket", "ionq"):
         raise ConfigError(f"--format {form}: use braket or ionq")
     reading = _read(file)
-    device, figures = _device(target, options)
-    template = transpile(reading.circuit, device)
+    with doing(f"compiling for {target}"):
+        device, figures = _device(target, options)
+        template = transpile(reading.circuit, device)
     values = None if theta is None else _values(theta, reading.inputs)
     bound = None if values is None and reading.inputs else template.bind((values or [])[: template.n_params])
     found = report.describe(template if bound is None else bound, reading.circuit, figures)

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qcaan.cli.console import Meter
+from qcaan.cli.completion import backend_names
+from qcaan.cli.console import doing
 from qcaan.cli.jobs import HERE, RunName, Where, open_store
 from qcaan.cli.options import AsJson, Options, parse_options, plain
 from qcaan.config import Config
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from qcaan.execution.drift import Comparison
 
 DeviceName = Annotated[str | None, typer.Option("--device", help="Only shots of this device, as 'jobs list' names it.")]
-Twin = Annotated[str | None, typer.Option("--backend", help="The twin's backend; by default the run directory's.")]
+Twin = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="The twin's backend; by default the run directory's.",
+        autocompletion=backend_names,
+    ),
+]
 Rate = Annotated[float, typer.Option("--false-alarm-rate", help="Chance that shots of the twin itself are called far.")]
 
 
@@ -43,16 +52,22 @@ def drift(
 ) -> None:
     """Compare a device's recorded shots with its noisy twin, call by call. Nothing is sent.
 
-    tvd: mean total variation distance of the circuits' shots from the twin. floor: what it would be if the twin had
-    been measured. p: chance that shots of the twin are this far from it, at most. ideal: distance from the circuits
-    without noise. noise: what of it the twin's noise makes. The twin of a run directory's device is opened with
-    emulate=true; for any other store, name it with --backend and --set.
+    tvd: mean total variation distance of the circuits' shots from the twin.
+    floor: what it would be if the twin had been measured.
+    p: chance that shots of the twin are this far from it, at most.
+    ideal: distance from the circuits without noise.
+    noise: what of it the twin's noise makes.
+
+    The twin of a run directory's device is opened with emulate=true;
+    for any other store, name it with --backend and --set.
+
+    Example: qcaan drift --store runs/my-run
     """
     from qcaan.execution import drift as report
 
     if not 0 < rate < 1:
         raise ConfigError(f"--false-alarm-rate {rate:g}: give a probability between 0 and 1, such as 0.01")
-    with open_store(where) as store, Meter() as meter:
+    with open_store(where) as store, doing("opening the twin") as meter:
         twin = _twin(where, backend, options)
         rows = report.drift(store, twin, run=run, device=device, report=partial(meter.show, "calls"))
     far = set(report.drifted(rows, rate))

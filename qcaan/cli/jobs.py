@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qcaan.cli.console import Meter, jobs_line
+from qcaan.cli.completion import backend_names
+from qcaan.cli.console import Meter, doing, jobs_line
 from qcaan.cli.options import AsJson, Options, parse_options, plain
 from qcaan.config import Config
 from qcaan.errors import ConfigError, DetachedError
@@ -36,8 +37,17 @@ Where = Annotated[
     ),
 ]
 RunName = Annotated[str | None, typer.Option("--run", help="Only this run's; names are in the list.")]
-BackendName = Annotated[str | None, typer.Option("--backend", help="The backend; without it the run directory's.")]
+BackendName = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="The backend; without it the run directory's.",
+        autocompletion=backend_names,
+    ),
+]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A submission's key from the list, or how it begins.")]
+OnlyOpen = Annotated[bool, typer.Option("--only-open", help="Only what is not home yet.")]
 Wide = Annotated[bool, typer.Option("--wide", help="All columns, one line each, however long.")]
 
 _NOT_CANCELLED = {"unknown": 1, "too late": 3, "asked": DetachedError.exit_code}
@@ -54,9 +64,12 @@ def register(root: typer.Typer) -> None:
 
 @app.command("list")
 def list_jobs(
-    where: Where = HERE, run: RunName = None, only_open: bool = False, wide: Wide = False, as_json: AsJson = False
+    where: Where = HERE, run: RunName = None, only_open: OnlyOpen = False, wide: Wide = False, as_json: AsJson = False
 ) -> None:
-    """Every submission: key, run, tag, state, shots of all its circuits, money. --wide adds device, job id and time."""
+    """Every submission: key, run, tag, state, shots of all its circuits, money. --wide adds device, job id and time.
+
+    Example: qcaan jobs list --store runs/my-run --only-open
+    """
     from qcaan.execution import jobs
 
     with open_store(where) as store:
@@ -83,7 +96,10 @@ def list_jobs(
 
 @app.command()
 def costs(where: Where = HERE, run: RunName = None, wide: Wide = False, as_json: AsJson = False) -> None:
-    """Money by run and device: spent, and spent if everything that is reserved is charged."""
+    """Money by run and device: spent, and spent if everything that is reserved is charged.
+
+    Example: qcaan jobs costs --store runs/my-run
+    """
     from qcaan.execution import jobs
 
     with open_store(where) as store:
@@ -103,8 +119,8 @@ def costs(where: Where = HERE, run: RunName = None, wide: Wide = False, as_json:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument()],
-    tag: Annotated[str | None, typer.Argument(help="A call of the run, from the list.")] = None,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, from the list.")],
+    tag: Annotated[str | None, typer.Argument(metavar="TAG", help="A call of the run, from the list.")] = None,
     step: Annotated[
         int | None, typer.Option(min=1, help="All calls that this step of metrics.jsonl draws on, as a list.")
     ] = None,
@@ -113,6 +129,8 @@ def show(
     """Everything behind one call of a run, as JSON; with --step, from a line of metrics.jsonl to what it comes from.
 
     What was asked, the seed, keys, job ids, native programs, raw replies, counts, the device's facts, versions.
+
+    Example: qcaan jobs show RUN --step 400 --store runs/my-run
     """
     from qcaan.execution import jobs
 
@@ -144,6 +162,8 @@ def attach(
     Exit 0: all is home.
     Exit 75: detached, something is still at the device.
     Exit 1: something failed.
+
+    Example: qcaan jobs attach --store runs/my-run --wait 0
     """
     from qcaan.execution import jobs
     from qcaan.execution.policy import Patience
@@ -192,6 +212,8 @@ def cancel(
     Exit 3: too late, some had ended; 'qcaan jobs attach' brings their shots.
     Exit 75: some are asked to end and have not ended yet.
     Exit 1: an error, or nobody knows whether one was sent.
+
+    Example: qcaan jobs cancel --store runs/my-run --run RUN
     """
     from qcaan.execution import jobs
 
@@ -214,8 +236,15 @@ def cancel(
 
 
 @app.command()
-def adopt(key: Key, job_id: Annotated[str, typer.Argument(metavar="JOB")], where: Where = HERE) -> None:
-    """Tell an interrupted submission which job at the provider it is; then `attach`."""
+def adopt(
+    key: Key,
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The provider's id of the job.")],
+    where: Where = HERE,
+) -> None:
+    """Tell an interrupted submission which job at the provider it is; then `attach`.
+
+    Example: qcaan jobs adopt 0ddaf625ba70 JOB --store runs/my-run
+    """
     from qcaan.execution import jobs
 
     with open_store(where) as store:
@@ -225,7 +254,10 @@ def adopt(key: Key, job_id: Annotated[str, typer.Argument(metavar="JOB")], where
 
 @app.command()
 def release(key: Key, where: Where = HERE) -> None:
-    """Give an interrupted submission up: its run plans it, and pays for it, again."""
+    """Give an interrupted submission up: its run plans it, and pays for it, again.
+
+    Example: qcaan jobs release 0ddaf625ba70 --store runs/my-run
+    """
     from qcaan.execution import jobs
 
     with open_store(where) as store:
@@ -241,7 +273,10 @@ def redecode(
     device: Annotated[str | None, typer.Option("--device", help="Only what this device replied.")] = None,
     options: Options = None,
 ) -> None:
-    """Decode all raw replies again after a driver was corrected: no connection and no credentials are needed."""
+    """Decode all raw replies again after a driver was corrected: no connection and no credentials are needed.
+
+    Example: qcaan jobs redecode --store runs/my-run
+    """
     from qcaan.execution import jobs, upkeep
 
     with open_store(where) as store:
@@ -263,7 +298,10 @@ def redecode(
 
 @app.command()
 def prune(run: Annotated[str, typer.Option("--run", help="The run.")], where: Where = HERE) -> None:
-    """Remove what simulators recorded for a run. What a paid device returned is never removed."""
+    """Remove what simulators recorded for a run. What a paid device returned is never removed.
+
+    Example: qcaan jobs prune --run RUN --store runs/my-run
+    """
     from qcaan.execution import upkeep
 
     with open_store(where) as store:
@@ -272,16 +310,25 @@ def prune(run: Annotated[str, typer.Option("--run", help="The run.")], where: Wh
 
 def estimate(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.")],
-    backend: Annotated[str | None, typer.Option("--backend", metavar="NAME", help="On this backend.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", metavar="NAME", help="On this backend.", autocompletion=backend_names)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a training run would submit, what it would cost, and how long it would take. Nothing is sent."""
-    resolved = Config.load(config, [*([f"backend.name={backend}"] if backend else []), *(overrides or [])])
-    from qcaan.execution.standing import duration
-    from qcaan.learn.estimate import estimate_run
+    """What a training run would submit, what it would cost, and how long it would take. Nothing is sent.
 
-    found = asdict(estimate_run(resolved))
+    Example: qcaan estimate examples/digits.yaml --backend braket --set prior.gradient=spsa
+    """
+    resolved = Config.load(config, [*([f"backend.name={backend}"] if backend else []), *(overrides or [])])
+    with doing("loading PyTorch and counting"):
+        from qcaan.execution.standing import duration
+        from qcaan.learn.estimate import estimate_run
+
+        estimated = estimate_run(resolved)
+    found = asdict(estimated)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -346,10 +393,17 @@ def _state(job: "Job") -> str:
 
 
 def _print(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str], *, wide: bool) -> None:
-    """Rows as JSON, or as a table that folds what is too long for the terminal, unless it may be as wide as it is."""
+    """Rows as JSON, or as a table; what is too long for the terminal is folded, unless it may be as wide as it is.
+
+    A run that all rows are of stands above them, in one piece to be copied.
+    """
     if as_json:
         typer.echo(json.dumps(rows))
         return
+    runs = {row["run"] for row in rows}
+    if len(runs) == 1 and not wide:
+        typer.echo(f"run {runs.pop()}\n")
+        columns = [column for column in columns if column != "run"]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         number = column in ("shots", "submissions") or column.startswith("usd")

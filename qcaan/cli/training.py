@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qcaan.cli.completion import backend_names, run_directories
 from qcaan.cli.console import doing, jobs_line
 from qcaan.cli.options import AsJson, plain
 from qcaan.config import Config
@@ -25,8 +26,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as prior.shots=1000; repeatable."),
 ]
-BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="Run on this backend.")]
-RunPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+BackendName = Annotated[
+    str | None,
+    typer.Option("--backend", metavar="NAME", help="Run on this backend.", autocompletion=backend_names),
+]
+RunPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.", autocompletion=run_directories)]
 
 _LOADING = "loading PyTorch"
 _SHOWN = {"prior/loss": "prior", "prior/kl": "KL", "gan/loss_d": "D", "gan/loss_g": "G"}
@@ -98,7 +102,10 @@ def sample(
         int | None, typer.Option(min=0, max=9, help="This class alone, of a run with gan.conditional.")
     ] = None,
 ) -> None:
-    """Draw images from a trained run. Nothing is sent to a device: the bits come from the checkpoint."""
+    """Draw images from a trained run. Nothing is sent to a device: the bits come from the checkpoint.
+
+    Example: qcaan sample runs/my-run -n 400 --out more.png
+    """
     with doing(_LOADING):
         from qcaan.learn.run_directory import RunDirectory
         from qcaan.learn.trained import Trained
@@ -128,7 +135,10 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets."""
+    """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets.
+
+    Example: qcaan evaluate runs/my-run --json
+    """
     with doing(_LOADING) as meter:
         from qcaan.learn import metrics
         from qcaan.learn.data import load
@@ -174,7 +184,10 @@ def diff(
     config_b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     as_json: AsJson = False,
 ) -> None:
-    """What changes between two runs: every key whose resolved value differs."""
+    """What changes between two runs: every key whose resolved value differs.
+
+    Example: qcaan diff examples/digits.yaml runs/my-run
+    """
     changes = config_diff(_config_of(config_a), _config_of(config_b))
     if as_json:
         typer.echo(json.dumps({key: list(values) for key, values in changes.items()}))
@@ -190,10 +203,13 @@ def diff(
 def classifier(
     out: Annotated[Path, typer.Option(help="Folder for the weights and their card.")],
     data: Annotated[str, typer.Option(help="'mnist', or a folder of IDX files.")] = "mnist",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    epochs: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first weights and the order of images.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 8,
 ) -> None:
-    """Train the evaluation classifier anew, as the one in the package was (about three minutes)."""
+    """Train the evaluation classifier anew, as the one in the package was (about three minutes).
+
+    Example: qcaan classifier --out my-classifier --data my-digits
+    """
     with doing(_LOADING) as meter:
         from qcaan.learn.classifier import train_classifier
         from qcaan.learn.data import load
@@ -227,14 +243,14 @@ def _finish(run: "RunDirectory") -> None:
                 shown = {label: progress.values[name] for name, label in _SHOWN.items() if name in progress.values}
                 passing = progress.phase == "refit"
                 meter.show(progress.phase, progress.step, progress.total, shown, quiet=passing)
+            meter.doing("writing the page")
+            page = write_report(run)
     except KeyboardInterrupt:
         console.print(f"\nstopped, nothing is lost; go on with: qcaan resume {plain(run.path)}")
         raise
     except Exception:
         console.print(f"\ngo on with: qcaan resume {plain(run.path)}")
         raise
-            meter.doing("writing the page")
-            page = write_report(run)
     scored = [record for record in run.metrics() if "eval/fid" in record]
     if scored:
         _print_figures({name.removeprefix("eval/"): value for name, value in scored[-1].items()})

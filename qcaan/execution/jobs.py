@@ -27,6 +27,9 @@ from qcaan.execution.standing import charged_usd, foreign_account, is_stalled
 from qcaan.execution.store import Store
 from qcaan.execution.terms import Terms
 
+_NO_NEWS = {"status": "", "queue_position": None, "status_at": None}
+"""Of a job that the provider is no longer asked about."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -45,7 +48,8 @@ class Job:
     usd_high: float
     usd: float | None
     status: str
-    """What the provider said of the job when it last said something new: "queued", "running"; "" before that."""
+    """What the provider said of the job when it last said something new: "queued", "running"; "" before that, and once
+    the job is over: then `state` says how it ended."""
     queue_position: int | None
     status_at: float | None
     reason: str
@@ -100,7 +104,8 @@ def list_jobs(
     query = of_run(select(*columns).join(calls, calls.c.id == submissions.c.call), run).order_by(submissions.c.id)
     if only_open:
         query = query.where(submissions.c.state.in_(OPEN))
-    found = [Job(**row._mapping, stalled=False) for row in store.rows(query)]
+    rows = (dict(row._mapping) for row in store.rows(query))
+    found = [Job(**(row if row["state"] == "sent" else row | _NO_NEWS), stalled=False) for row in rows]
     return [replace(job, stalled=is_stalled(job, now, patience)) for job in found]
 
 
@@ -319,7 +324,7 @@ def _shown(store: Store, s: Submission) -> dict[str, Any]:
         for item, flip, circuit in zip(items, flips, batch, strict=True)
     ]
     facts = {name: getattr(s, name) for name in Submission.__dataclass_fields__ if name not in ("places", "target")}
-    return facts | {
+    return (facts if s.state == "sent" else facts | _NO_NEWS) | {
         "target": store.target(s.target).to_json(),
         "circuits": circuits,
         "reply": None if reply is None else reply.decode("utf-8", "backslashreplace"),

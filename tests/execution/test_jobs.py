@@ -204,6 +204,8 @@ def test_show_leads_from_a_tag_to_the_bytes(store, go, fake_time):
     first = shown["submissions"][0]
     assert json.loads(first["reply"])["job"] == 1
     assert first["job_id"] == "1"
+    assert (first["state"], first["status"]) == ("done", "")
+    assert {job.status for job in jobs.list_jobs(store)} == {""}
     assert sum(first["counts"][0].values()) == 50
     assert json.loads(first["target"])["name"] == "scripted"
     assert len(first["circuits"][0]["angles"]) > 0
