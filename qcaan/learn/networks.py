@@ -14,6 +14,9 @@ from 8.6 to 9.4 (docs/experiment.md). They stand beside the bits, which still en
 
 Why no batch normalisation in those layers: with one the game did not start.
 
+Why the units that are normalised have no bias: its gradient would be rounding noise, which Adam turns into whole steps,
+and the running statistics, and with them the bits that the prior learns, would follow.
+
 Why a class enters the discriminator as a projection, one weight vector a class (Miyato and Koyama, ICLR 2018,
 arXiv:1802.05637): the units that read the trunk stay blind to it, so the prior's target is the same with classes and
 without.
@@ -103,7 +106,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(SLOPE),
             nn.Flatten(),
         )
-        self.read = nn.Linear(wide * 16, n_latent)
+        self.read = nn.Linear(wide * 16, n_latent, bias=not batchnorm)
         self.balance = BatchNorm(n_latent, share, affine=False) if batchnorm else None
         self.feeds_logit = feeds_logit
         self.judge = nn.Linear(wide * 16 + (n_latent if feeds_logit else 0), 1)

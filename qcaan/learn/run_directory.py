@@ -13,8 +13,8 @@ samples/*.png     generated digits
 
 Why a run's name in the store derives from its configuration: names make a simulator's random numbers, so the same
 configuration gives the same run anywhere; and where two runs share a store, a repetition of one gets the shots back
-that were paid for, while any difference, the seed or the backend included, makes another run; but where the networks
-are trained, and on how many processes, is no part of it: that changes the last digits and no more. A run that is resumed
+that were paid for, while any difference, the seed or the backend included, makes another run; but where and by how many
+processes the networks are trained is no part of it: that changes the last digits and no more. A run that is resumed
 with other settings of what is measured gets a new name; otherwise it keeps its own, and with it what was measured after
 its last checkpoint. `store.run` overrides all of this. A run that goes on from another's checkpoint in a directory of
 its own is measured at other theta, so its name derives from that too.

@@ -26,9 +26,12 @@ from qcaan.execution.registry import open_backend
 from qcaan.execution.runner import Runner
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
+from qcaan.learn.device import open_device
 from qcaan.learn.gan import Game
 from qcaan.learn.priors import Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
+from qcaan.learn.share import Share
+from qcaan.learn.team import Team
 from qcaan.learn.trained import Trained
 
 Report = Callable[[JobProgress | Work], None]
@@ -62,7 +65,15 @@ class Session:
             report=report,
         )
         self.prior: Prior = open_prior(**config.prior.model_dump(), seed=config.seed, runner=self.runner)
-        self.game = Game(self.prior.n_bits, config.gan, seed=config.seed, total_steps=total_steps)
+        self.game = Game(
+            self.prior.n_bits,
+            config.gan,
+            seed=config.seed,
+            total_steps=total_steps,
+            share=Share(of=config.train.devices),
+            device=open_device(config.train.accelerator, config.train.devices),
+        )
+        self.team = Team(self.game, config.train)
         self.pool: NDArray[Any] = np.zeros((0, self.prior.n_bits), np.uint8)
         self.distribution: FloatArray | None = None
         self.step = 0
@@ -93,11 +104,18 @@ class Session:
         return session
 
     def begin(self) -> None:
-        """Record in the run that it goes on here, and drop the numbers of steps that will be taken again."""
+        """Start the other processes, record that the run goes on here, and drop the numbers of what is done again.
+
+        Raises:
+            ConfigError, WorkerError: the processes cannot work together.
+        """
+        self.team.start(self._run.config.seed)
         facts = {
             "backend": self._run.config.backend.model_dump(),
             "target": json.loads(self._backend.target.to_json()) if self._backend else None,
             "bf16": self.game.bf16,
+            "device": str(self.game.device),
+            "processes": self._run.config.train.devices,
             "threads": torch.get_num_threads(),
         }
         self._run.truncate_metrics(self.step)
@@ -132,8 +150,11 @@ class Session:
         self.step = state["step"]
 
     def close(self) -> None:
-        """Close the store."""
-        self._store.close()
+        """Let the other processes go, and close the store."""
+        try:
+            self.team.close()
+        finally:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self

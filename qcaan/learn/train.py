@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from qcaan.config import Config
 from qcaan.errors import ConfigError
@@ -26,6 +25,7 @@ from qcaan.learn.metrics import classifier_for
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.schedule import Schedule
 from qcaan.learn.session import Report, Session
+from qcaan.learn.team import Batch
 from qcaan.learn.trained import Trained
 
 
@@ -106,7 +106,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
             return
         session.begin()
         classifier = classifier_for(images, report) if config.train.scores else None
-        game, prior = session.game, session.prior
+        prior = session.prior
         newest: dict[str, Any] = {}
         for step in range(session.step, total):
             epoch, position = divmod(step, schedule.per_epoch)
@@ -124,9 +124,8 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 session.draw(f"{step}/pool")
 
             chosen = order[position * size :][:size]
-            real, labels = data.to_tensor(images.train[chosen]), torch.from_numpy(images.train_labels[chosen])
             latent = session.pool[rng(config.seed, "latent", step).integers(len(session.pool), size=size)]
-            losses = game.step(real, torch.from_numpy(latent), labels)
+            losses = session.team.step(Batch(images.train[chosen], latent, images.train_labels[chosen]))
 
             done = step + 1
             if record or done % config.train.log_every == 0 or done == total:

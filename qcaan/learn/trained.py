@@ -14,14 +14,15 @@ from qcaan.execution.progress import Work, parts
 from qcaan.learn import checkpoint
 from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import N_CLASSES, ImageArray, Images, LabelArray
+from qcaan.learn.device import open_device
 from qcaan.learn.distributions import in_random_order, to_bits
 from qcaan.learn.gan import Game
 from qcaan.learn.metrics import Evaluation, evaluate
 from qcaan.learn.run_directory import RunDirectory
 
-
 N_DRAWN = 1024
 """Images between two words about the progress; whole batches of the generator, so that they are the same images."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -42,7 +43,8 @@ class Trained:
         if saved is None or not len(saved[0]["pool"]):
             raise DataError(f"{run.path} has no trained checkpoint yet; 'qcaan resume {run.path}' goes on with it")
         tensors, state = saved
-        game = Game(state["game"]["n_bits"], run.config.gan, seed=run.config.seed, total_steps=1)
+        device = open_device("cpu" if run.config.train.accelerator == "cpu" else "auto")
+        game = Game(state["game"]["n_bits"], run.config.gan, seed=run.config.seed, total_steps=1, device=device)
         game.load_state(checkpoint.below(tensors, "game."), state["game"])
         distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
         return cls(game, tensors["pool"].numpy(), distribution)

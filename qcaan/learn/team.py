@@ -1,0 +1,190 @@
+"""The processes that train one run together: this one, and as many workers as `train.devices` asks for beside it.
+
+A worker knows the networks and nothing else: it gets its rows of every batch through a pipe, and plays the step. So the
+device, the store, the data and the run directory are this process's alone, whatever becomes of the others. What ends
+the pipe ends the worker: a normal end, an error, Ctrl-C, a SIGKILL here. A worker that ends by itself is an error here,
+and the run goes on from its checkpoint.
+
+Why workers are started as programs of their own and not by `multiprocessing`: that imports the caller's script again,
+and must not be used from one without a guard, or from a notebook's cell.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed
+
+from qcaan.config import GanConfig, TrainConfig
+from qcaan.errors import ConfigError, WorkerError
+from qcaan.learn.data import ImageArray, LabelArray, to_tensor
+from qcaan.learn.gan import Game
+from qcaan.learn.share import Share
+
+_LEAVE_S = 10.0
+"""A worker that ends needs far less, and one that does not is killed."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker must know to join: the game to play, and where process 0 listens."""
+
+    n_bits: int
+    settings: GanConfig
+    seed: int
+    total_steps: int
+    share: Share
+    device: torch.device
+    strategy: str
+    port: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Of one step: real images uint8 (n, 28, 28), as many latent vectors (n, n_bits), the images' labels (n,)."""
+
+    images: ImageArray
+    latent: NDArray[Any]
+    labels: LabelArray
+
+    def play(self, game: Game) -> dict[str, float]:
+        """The step of a game that has these rows."""
+        return game.step(to_tensor(self.images), torch.from_numpy(self.latent), torch.from_numpy(self.labels))
+
+    def rows(self, share: Share) -> "Batch":
+        """The rows of one process."""
+        return Batch(*(np.ascontiguousarray(share.rows(part)) for part in (self.images, self.latent, self.labels)))
+
+
+class Team:
+    """Plays `game` on all processes. It may be entered once; without workers it is this process alone."""
+
+    def __init__(self, game: Game, settings: TrainConfig) -> None:
+        self._game, self._settings = game, settings
+        self._workers: list[_Worker] = []
+        self._threads = torch.get_num_threads()
+
+    def start(self, seed: int) -> None:
+        """Start the workers and give them the game as it is now.
+
+        Raises:
+            ConfigError: Fabric is missing, or this process belongs to a group of its own.
+            WorkerError: one did not start.
+        """
+        game, n = self._game, self._settings.devices
+        if n == 1:
+            return
+        if distributed.is_initialized():
+            remedy = "leave that group before, or train with 1"
+            raise ConfigError(f"train.devices: {n} - this process is in a group of torch.distributed already; {remedy}")
+        try:
+            from lightning_fabric.plugins.environments.lightning import find_free_network_port
+
+            from qcaan.learn.group import join
+        except ImportError as error:
+            remedy = "pip install 'qcaan[fabric]'"
+            raise ConfigError(f"train.devices: {n} - several processes need Lightning Fabric: {remedy}") from error
+        port = find_free_network_port()
+        threads = max(1, self._threads // n) if game.device.type == "cpu" else self._threads
+        torch.set_num_threads(threads)
+        for rank in range(1, n):
+            device = torch.device("cuda", rank) if game.device.type == "cuda" else game.device
+            share, strategy = Share(rank, n), self._settings.strategy
+            orders = Orders(game.n_bits, game.settings, seed, game.total_steps, share, device, strategy, port, threads)
+            self._workers.append(_Worker(orders))
+        for worker in self._workers:
+            worker.wait_until_ready()
+        join(game.share, game.device, self._settings.strategy, port).broadcast(game.state())
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One step of the game, on all processes: the losses of the whole batch.
+
+        Raises:
+            WorkerError: a worker has ended; the game is between two steps then, and must be restored.
+        """
+        try:
+            for worker in self._workers:
+                worker.send(batch.rows(worker.share))
+            return batch.rows(self._game.share).play(self._game)
+        except (OSError, RuntimeError) as error:
+            for worker in self._workers:
+                worker.explain(error)
+            raise
+
+    def close(self) -> None:
+        """Let the workers go, and wait until they have."""
+        for worker in self._workers:
+            worker.dismiss()
+        for worker in self._workers:
+            worker.bury()
+        if self._workers:
+            self._workers.clear()
+            torch.set_num_threads(self._threads)
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+
+
+class _Worker:
+    """Another process, and the pipe to it. It is in a session of its own: Ctrl-C is for this process to answer."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.share = orders.share
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `bury`
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "qcaan.learn.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": str(orders.threads)},
+        )
+        self.send(orders)
+
+    def send(self, what: Orders | Batch) -> None:
+        assert self._process.stdin is not None
+        pickle.dump(what, self._process.stdin)
+        self._process.stdin.flush()
+
+    def wait_until_ready(self) -> None:
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != b"ready\n":
+            self.explain(None)
+
+    def explain(self, error: Exception | None) -> None:
+        """Raise a WorkerError if this worker has ended."""
+        try:
+            code = self._process.wait(_LEAVE_S)
+        except subprocess.TimeoutExpired:
+            return
+        self._said.seek(0)
+        last = self._said.read().decode(errors="replace").strip().rpartition("\n")[2]
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        said = f": {last}" if last else ""
+        raise WorkerError(
+            f"train.devices: process {self.share.rank + 1} of {self.share.of} {how}{said}; "
+            "the run can be resumed, with as many processes as you like"
+        ) from error
+
+    def dismiss(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def bury(self) -> None:
+        try:
+            self._process.wait(_LEAVE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._said.close()
