@@ -73,6 +73,7 @@ def sweep(
 
     Example: qcaan sweep examples/digits.yaml --grid prior.kind=born_machine,bernoulli --grid seed=0,1,2 --jobs 2
     """
+    from qcaan.learn.report import write_sweep_report
     from qcaan.learn.sweep import Plan, Sweep, compare, conduct, write_results
 
     if address is not None and engine is not Where.ray:
@@ -98,7 +99,7 @@ def sweep(
         typer.echo(f"stopped, nothing is lost; go on with: qcaan sweep {found.path}", err=True)
         raise
     result = compare(found)
-    written = write_results(found, result)
+    written = [*write_results(found, result), write_sweep_report(found)]
     if as_json:
         points = [
             {"run": str(s.point.path)}

@@ -165,16 +165,22 @@ def evaluate(
 
 
 def report(
-    directory: RunPath,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory, or a sweep's.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file.", show_default="DIR/report.html")] = None,
 ) -> None:
-    """A run as one self-contained HTML page: digits, losses, scores, circuits, shots and money, provenance.
+    """One self-contained HTML page. Of a run: digits, losses, scores, circuits, shots and money, provenance.
+
+    Of a sweep: the comparison with its intervals, digits of every variant, where every run stands, shots and money.
 
     Example: qcaan report runs/my-run
     """
-    from qcaan.learn.report import write_report
+    from qcaan.learn.report import write_report, write_sweep_report
     from qcaan.learn.run_directory import RunDirectory
+    from qcaan.learn.sweep import Sweep
 
+    if (directory / "sweep.yaml").is_file():
+        typer.echo(write_sweep_report(Sweep.open(directory), out))
+        return
     with RunDirectory.open(directory) as run:
         typer.echo(write_report(run, out))
 

@@ -7,5 +7,6 @@ the network for nothing and has no scripts.
 """
 
 from qcaan.learn.report.run import write_report
+from qcaan.learn.report.sweep import write_sweep_report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_sweep_report"]

@@ -46,7 +46,8 @@ class Interval:
         return cls(mean, mean - half, mean + half, n)
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f}" if self.low is None else f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        mean = f"{self.mean:z.3f}"
+        return mean if self.low is None else f"{mean} [{self.low:z.3f}, {self.high:z.3f}]"
 
 
 @dataclass(frozen=True)

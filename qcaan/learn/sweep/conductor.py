@@ -10,7 +10,7 @@ from dataclasses import replace
 from qcaan.learn.sweep.engine import Ending, Engine, Order
 from qcaan.learn.sweep.plan import Point
 from qcaan.learn.sweep.processes import Processes
-from qcaan.learn.sweep.watch import PointState, Watch, finished
+from qcaan.learn.sweep.watch import PointState, Watch, finished, record_ending
 
 _POLL_S = 1.0
 DEATHS = 3
@@ -42,11 +42,14 @@ def conduct(
                     point = states[path].point
                     engine.start(Order(point.config, path, budget, engine.threads, point.start))
                     states[path] = replace(states[path], state="running")
+                    record_ending(states[path])
                 endings = engine.ended(_POLL_S)
                 for path, state in states.items():
                     if state.state == "running":
                         seen = watch.look(state)
                         states[path] = _after(seen, endings[path]) if path in endings else seen
+                        if path in endings:
+                            record_ending(states[path])
                 if report is not None:
                     report(list(states.values()))
             return list(states.values())

@@ -17,6 +17,8 @@ from qcaan.errors import DetachedError, QcaanError
 from qcaan.execution.store import Store
 from qcaan.learn.run_directory import RunDirectory
 
+WORK = "training"
+"""The name of the lock that whoever works on a run holds in its store."""
 _GIVE_UP_S = 120.0
 """Waiting for a process that works on the same run: one that was cut off may live on for a while."""
 
@@ -102,6 +104,7 @@ def run_point(config: Config, path: Path, budget: str, start: Path | None = None
     Raises:
         QcaanError: as training does; StoreError, if another process works on the run.
     """
+    from qcaan.learn.report import write_report
     from qcaan.learn.train import prepare, steps
 
     if path.exists() and not (path / "provenance.json").is_file():
@@ -113,8 +116,9 @@ def run_point(config: Config, path: Path, budget: str, start: Path | None = None
     with (
         opened as run,
         Store.open(run.store_url) as store,
-        store.lock(run.id, "training", _GIVE_UP_S) as held,
+        store.lock(run.id, WORK, _GIVE_UP_S) as held,
     ):
         for progress in steps(run):
             if progress.phase == "refit":  # who lost the lock does not measure
                 held()
+        write_report(run)

@@ -3,7 +3,9 @@
 ```
 sweep.yaml        the plan, resolved
 store.sqlite      the shots of all runs (unless store.url names another store)
-runs/NAME/        a run directory a point
+runs/NAME/        a run directory a point; NAME.log: what it warned of; NAME.ended.json: how it ended, if it is not done
+results.md, ...   see `results`
+report.html       all of it as one page
 ```
 
 A plan is a YAML file: `config` (sections of a configuration, or the path of a file that holds them), `grid` (key ->
@@ -16,6 +18,7 @@ shot. Names in the store derive from a point's configuration, so no two points s
 """
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -192,8 +195,7 @@ def _is_sweep(path: Path) -> bool:
 
 
 def _config(base: Mapping[str, Any], settings: Settings, path: Path) -> Config:
-    texts = [f"{key}={yaml.safe_dump(value, default_flow_style=True).strip()}" for key, value in settings.items()]
-    config = Config.load(base, [text.removesuffix("\n...") for text in texts])
+    config = Config.load(base, [f"{key}={flow(value)}" for key, value in settings.items()])
     if config.store.url is not None:
         return config
     store = config.store.model_copy(update={"url": f"sqlite:///{(path / 'store.sqlite').resolve()}"})
@@ -202,5 +204,10 @@ def _config(base: Mapping[str, Any], settings: Settings, path: Path) -> Config:
 
 def _name(variant: str, chosen: Settings) -> str:
     parts = [variant] if variant else []
-    parts += [f"{key.rpartition('.')[2]}={yaml.safe_dump(v, default_flow_style=True)}" for key, v in chosen.items()]
-    return re.sub(r"[^A-Za-z0-9=+._-]+", "-", " ".join(parts).replace("\n...\n", "")).strip("-") or "run"
+    parts += [f"{key.rpartition('.')[2]}={flow(value)}" for key, value in chosen.items()]
+    return re.sub(r"[^A-Za-z0-9=+._-]+", "-", " ".join(parts)).strip("-") or "run"
+
+
+def flow(value: object) -> str:
+    """A value of a configuration as YAML on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("\n").removesuffix("\n...")

@@ -7,18 +7,20 @@ digits.png         a row of digits a variant, of its first seed, all from the sa
 ```
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from qcaan.errors import DataError
+from qcaan.learn.data import ImageArray
 from qcaan.learn.files import write_whole
 from qcaan.learn.pictures import grid
 from qcaan.learn.run_directory import RunDirectory
-from qcaan.learn.sweep.comparison import LABELS, Comparison
+from qcaan.learn.sweep.comparison import LABELS, Comparison, Interval
 from qcaan.learn.sweep.plan import Sweep
 from qcaan.learn.trained import Trained
 
@@ -78,18 +80,12 @@ def _draw_intervals(sweep: Sweep, found: Comparison) -> Iterator[Path]:
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
     for panel, key in zip(panels, keys, strict=True):
-        for place, figures in enumerate(rows.values()):
-            if (interval := figures.get(key)) is None:
-                continue
-            if interval.low is not None and interval.high is not None:
-                panel.plot([interval.low, interval.high], [place, place], color="#2f7ed8", lw=2)
-            panel.plot(interval.mean, place, "o", color="#2f7ed8")
+        draw_intervals(panel, [figures.get(key) for figures in rows.values()])
         if paired:
             panel.axvline(0, color="0.5", lw=1, ls="--")
         panel.set_title(LABELS[key], fontsize=10)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(rows)), list(rows))
-    panels[0].invert_yaxis()
+    name_rows(panels[0], list(rows))
     what = f"difference to {found.baseline}" if paired else "mean"
     figure.suptitle(f"{what}, 95 % interval over the seeds", fontsize=10)
     path = sweep.path / "differences.png"
@@ -97,17 +93,38 @@ def _draw_intervals(sweep: Sweep, found: Comparison) -> Iterator[Path]:
     yield path
 
 
-def _draw_digits(sweep: Sweep) -> Iterator[Path]:
-    rows = {}
+def draw_intervals(panel: Axes, intervals: Sequence[Interval | None]) -> None:
+    """A point and a line each, from top to bottom; None leaves its row empty."""
+    for row, interval in enumerate(intervals):
+        if interval is None:
+            continue
+        if interval.low is not None and interval.high is not None:
+            panel.plot([interval.low, interval.high], [row, row], color="#2f7ed8", lw=2)
+        panel.plot(interval.mean, row, "o", color="#2f7ed8")
+
+
+def name_rows(panel: Axes, names: Sequence[str]) -> None:
+    """Labels of the rows of `draw_intervals`, the first one on top."""
+    panel.set_yticks(range(len(names)), list(names))
+    panel.set_ylim(len(names) - 0.5, -0.5)
+
+
+def digits(sweep: Sweep) -> dict[str, ImageArray]:
+    """Group -> images of its first run that has a checkpoint, from the same random numbers, uint8 (DIGITS, 28, 28)."""
+    drawn: dict[str, ImageArray] = {}
     for point in sweep.points:
-        name = point.group
-        if name in rows or not (point.path / "config.yaml").is_file():
+        if point.group in drawn or not (point.path / "config.yaml").is_file():
             continue
         try:
             with RunDirectory.open(point.path) as run:
-                rows[name] = grid(Trained.load(run).draw(DIGITS, 0), columns=DIGITS)
+                drawn[point.group] = Trained.load(run).draw(DIGITS, 0)
         except DataError:  # no checkpoint yet
             continue
+    return drawn
+
+
+def _draw_digits(sweep: Sweep) -> Iterator[Path]:
+    rows = {name: grid(images, columns=DIGITS) for name, images in digits(sweep).items()}
     if not rows:
         return
     figure = Figure(figsize=(0.4 * DIGITS + 1.5, 0.45 * len(rows)), layout="constrained")

@@ -1,4 +1,8 @@
-"""Where the points of a sweep stand, read from their run directories and their store."""
+"""Where the points of a sweep stand, read from their run directories and their store.
+
+How a point ended that is not done is kept beside its run, `NAME.ended.json`, until it is started again: a page that is
+made later, by another process, tells it.
+"""
 
 import json
 import os
@@ -11,9 +15,11 @@ from qcaan.errors import ConfigError, DataError, StoreError
 from qcaan.execution.jobs import costs
 from qcaan.execution.store import Store
 from qcaan.learn import data
+from qcaan.learn.files import write_whole
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.schedule import Schedule
 from qcaan.learn.sweep.comparison import LABELS
+from qcaan.learn.sweep.engine import WORK
 from qcaan.learn.sweep.plan import Point
 
 State = Literal["waiting", "running", "done", "failed", "detached"]
@@ -50,6 +56,19 @@ class Watch:
         state: State = "done" if finished(point) else "waiting"
         return self.look(PointState(point, state, total=_total(point)))
 
+    def found(self, point: Point) -> PointState:
+        """A point as somebody finds it who does not conduct it: running, or as it ended or was left."""
+        state = self.first(point)
+        if state.state == "done":
+            return state
+        if self._is_worked_on(point):
+            return replace(state, state="running")
+        try:
+            ended = json.loads(_ending(point).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return state
+        return replace(state, **ended)
+
     def look(self, state: PointState) -> PointState:
         """The point as it is now; what cannot be read at the moment stays as it was."""
         newest = dict(state.figures)
@@ -60,15 +79,32 @@ class Watch:
         return replace(state, step=step, figures=newest, usd=self._usd(state))
 
     def _usd(self, state: PointState) -> float:
-        run = RunDirectory(state.point.path, state.point.config)
         try:
-            name, where = run.id, run.store_url
-            if where not in self._stores and not Store.is_there(where):
-                return state.usd
-            store = self._stores.get(where) or self._stores.setdefault(where, Store.open(where))
-            return sum(cost.usd for cost in costs(store, run=name))
+            store, name = self._store(state.point)
+            return sum(cost.usd for cost in costs(store, run=name)) if store else state.usd
         except (DataError, StoreError):
             return state.usd
+
+    def _is_worked_on(self, point: Point) -> bool:
+        try:
+            store, name = self._store(point)
+        except DataError:  # it has not begun
+            return False
+        if store is None:
+            return False
+        try:
+            with store.lock(name, WORK, 0.0):
+                return False
+        except StoreError:
+            return True
+
+    def _store(self, point: Point) -> tuple[Store | None, str]:
+        """The point's store, if it is there, and the run's name in it."""
+        run = RunDirectory(point.path, point.config)
+        name, where = run.id, run.store_url
+        if where not in self._stores and not Store.is_there(where):
+            return None, name
+        return self._stores.get(where) or self._stores.setdefault(where, Store.open(where)), name
 
     def __enter__(self) -> "Watch":
         return self
@@ -81,6 +117,18 @@ class Watch:
 def finished(point: Point) -> bool:
     """Whether the point's run is complete: its picture is the last thing that training writes."""
     return (total := _total(point)) > 0 and RunDirectory(point.path, point.config).picture(total).exists()
+
+
+def record_ending(state: PointState) -> None:
+    """Keep how a point ended, or forget it if the point goes on."""
+    if state.state in ("failed", "detached"):
+        write_whole(_ending(state.point), json.dumps({"state": state.state, "error": state.error}))
+    else:
+        _ending(state.point).unlink(missing_ok=True)
+
+
+def _ending(point: Point) -> Path:
+    return point.path.with_name(f"{point.path.name}.ended.json")
 
 
 def _total(point: Point) -> int:
