@@ -7,15 +7,19 @@ move all of it out of the caller's. Here one process alone may talk to the devic
 """
 
 import logging
+from datetime import timedelta
 
 import torch
 from lightning_fabric.accelerators.accelerator import Accelerator
 from lightning_fabric.accelerators.cpu import CPUAccelerator
 from lightning_fabric.accelerators.cuda import CUDAAccelerator
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from qcaan.learn.share import Share
+
+TIMEOUT = timedelta(minutes=5)
+"""Until a process that does not come is missed; longer than any step takes."""
 
 STRATEGIES = {"auto": DDPStrategy, "ddp": DDPStrategy}
 
@@ -48,6 +52,11 @@ class _OfThisMachine(LightningEnvironment):
         return 0
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    return find_free_network_port()
+
+
 def join(share: Share, device: torch.device, strategy: str, port: int) -> DDPStrategy:
     """Make torch's default process group; returns when all processes have joined. Process 0 listens at `port`."""
     cuda = device.type == "cuda"
@@ -56,6 +65,7 @@ def join(share: Share, device: torch.device, strategy: str, port: int) -> DDPStr
         accelerator=accelerator,
         parallel_devices=[torch.device("cuda", rank) if cuda else device for rank in range(share.of)],
         cluster_environment=_OfThisMachine(share.rank, port),
+        timeout=TIMEOUT,
     )
     group.setup_environment()
     return group

@@ -87,13 +87,11 @@ class Team:
             remedy = "leave that group before, or train with 1"
             raise ConfigError(f"train.devices: {n} - this process is in a group of torch.distributed already; {remedy}")
         try:
-            from lightning_fabric.plugins.environments.lightning import find_free_network_port
-
-            from qcaan.learn.group import join
+            from qcaan.learn.group import free_port, join
         except ImportError as error:
             remedy = "pip install 'qcaan[fabric]'"
             raise ConfigError(f"train.devices: {n} - several processes need Lightning Fabric: {remedy}") from error
-        port = find_free_network_port()
+        port = free_port()
         threads = max(1, self._threads // n) if game.device.type == "cpu" else self._threads
         torch.set_num_threads(threads)
         for rank in range(1, n):
