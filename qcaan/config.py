@@ -36,7 +36,8 @@ class PriorConfig(Section):
 
     kind: str = Field(
         "born_machine",
-        description="born_machine, unentangled, shuffled, bernoulli, product_bernoulli, rbm, gaussian or uniform",
+        description="born_machine, mixture, unentangled, shuffled, bernoulli, product_bernoulli, rbm, gaussian "
+        "or uniform",
     )
     n_qubits: int = Field(8, ge=1, le=24, description="qubits of the Born machine; bits a basis")
     n_layers: int = Field(7, ge=1, description="alternating sublayers: rotations, XX, rotations, ...")

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from qcaan.execution.registry import GROUP
-
 RUNS = Path("runs")
 """Where `qcaan train` makes run directories."""
 
 
 def backend_names(incomplete: str) -> list[str]:
     """Backends that are installed here, their SDKs or not."""
+    from qcaan.execution.registry import GROUP
+
     return sorted(entry.name for entry in entry_points(group=GROUP) if entry.name.startswith(incomplete))
 
 
 def target_names(incomplete: str) -> list[str]:
     """What circuits can be compiled for: two gate sets, and every backend."""
-    return [name for name in ("aria", "forte", *backend_names("")) if name.startswith(incomplete)]
+    return sorted(name for name in ("aria", "forte", *backend_names("")) if name.startswith(incomplete))
 
 
 def run_directories(incomplete: str) -> list[str]:

@@ -21,13 +21,19 @@ class Noise(StrEnum):
     none = "none"
 
 
+def _services() -> list[str]:
+    return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(loopback)
 
 
 def loopback(
-    service: Annotated[str, typer.Argument(help="The provider: braket or ionq.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The provider: braket or ionq.", autocompletion=_services)
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8089,
     host: Annotated[str, typer.Option(help="A loopback address; others are refused.")] = "127.0.0.1",
     faults: Annotated[
@@ -53,6 +59,17 @@ def loopback(
     """Run a local service that speaks a provider's API: nothing is paid, nothing leaves this machine.
 
     Jobs, results and the bill stay in the folder STATE and survive a restart; Ctrl-C ends it.
+
+    FAULTS is a list such as '- {kind: lost_reply, every: 5, times: 3}'. Kinds:
+
+    of calls: throttle, error, reset, lost_reply, delay, expired_credentials, quota, offline;
+    of jobs: failed, cancelled, slow_queue, wrong_sum, partial;
+    of results: missing_object, truncated_object, corrupt_object;
+    standing: slow_search, no_idempotency (Braket alone).
+
+    What each does, and how often it hits: docs/faults.md.
+
+    Example: qcaan loopback braket --faults examples/faults.yaml --latency 5
     """
 
     def announce(url: str, environment: dict[str, str], unset: tuple[str, ...]) -> None:

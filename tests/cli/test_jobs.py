@@ -79,6 +79,16 @@ def test_the_list_is_readable_at_eighty_columns(call, run):
     assert len(keys) == 2
 
 
+def test_the_one_run_of_all_rows_stands_above_in_one_piece(call, run):
+    for command in ("list", "costs"):
+        told = call("jobs", command, "--store", run).splitlines()
+        assert told[:2] == [f"run {RUN}", ""]
+        assert "run" not in told[2].split()
+    with Store.open(run / "store.sqlite") as store, store.write() as connection:
+        connection.exec_driver_sql("UPDATE calls SET run = 'another' WHERE id IN (SELECT MAX(id) FROM calls)")
+    assert "run another" in call("jobs", "list", "--store", run)
+
+
 def test_wide_is_one_line_a_job_with_everything(call, run, device):
     told = rows(call("jobs", "list", "--store", run, "--wide"))
     assert len(told) == 3
