@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -202,12 +202,16 @@ def _compiled_passes() -> "ModuleType":
     return evolve
 
 
+@cache
+def _say_why() -> None:
+    """Once a process: several passes may have to be compiled."""
+    _log.warning("compiling the exact engine for this machine, once: up to half a minute")
+
+
 @contextmanager
 def _announced() -> Iterator[None]:
     """Say why a first call takes long, if it does: machine code that is not on disk yet is being compiled."""
-    word = threading.Timer(
-        1.5, _log.warning, ["compiling the exact engine for this machine, once: up to half a minute"]
-    )
+    word = threading.Timer(1.5, _say_why)
     word.daemon = True
     word.start()
     try:

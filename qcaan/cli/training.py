@@ -165,7 +165,9 @@ def evaluate(
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory, or a sweep's.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A run directory, or a sweep's.", autocompletion=run_directories)
+    ],
     out: Annotated[Path | None, typer.Option(help="The HTML file.", show_default="DIR/report.html")] = None,
 ) -> None:
     """One self-contained HTML page. Of a run: digits, losses, scores, circuits, shots and money, provenance.
@@ -174,15 +176,17 @@ def report(
 
     Example: qcaan report runs/my-run
     """
-    from qcaan.learn.report import write_report, write_sweep_report
-    from qcaan.learn.run_directory import RunDirectory
-    from qcaan.learn.sweep import Sweep
+    with doing("writing the page"):
+        from qcaan.learn.report import write_report, write_sweep_report
+        from qcaan.learn.run_directory import RunDirectory
+        from qcaan.learn.sweep import Sweep
 
-    if (directory / "sweep.yaml").is_file():
-        typer.echo(write_sweep_report(Sweep.open(directory), out))
-        return
-    with RunDirectory.open(directory) as run:
-        typer.echo(write_report(run, out))
+        if (directory / "sweep.yaml").is_file():
+            page = write_sweep_report(Sweep.open(directory), out)
+        else:
+            with RunDirectory.open(directory) as run:
+                page = write_report(run, out)
+    typer.echo(page)
 
 
 def diff(

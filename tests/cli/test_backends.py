@@ -170,9 +170,7 @@ def test_show_tells_the_options_that_apply(call: Call, words: tuple[str, ...], t
 
 def test_show_is_in_words_and_not_in_python(call: Call) -> None:
     code, out, _ = call("show", "braket", "--set", "device=ionq-forte-1", "--set", "emulate=true")
-    rows = {
-        name: value for name, value in (line.split(maxsplit=1) for line in out.splitlines() if len(line.split()) > 1)
-    }
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines() if len(line.split()) > 1)
     assert code == 0
     assert rows["native_gates"].strip() == "gpi, gpi2, zz"
     assert rows["figures.two_qubit_fidelity"].strip() == "0.9932"
