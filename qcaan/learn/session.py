@@ -73,7 +73,7 @@ class Session:
             share=Share(of=config.train.devices),
             device=open_device(config.train.accelerator, config.train.devices),
         )
-        self.team = Team(self.game, config.train)
+        self.team = Team(self.game, config)
         self.pool: NDArray[Any] = np.zeros((0, self.prior.n_bits), np.uint8)
         self.distribution: FloatArray | None = None
         self.step = 0
@@ -109,7 +109,7 @@ class Session:
         Raises:
             ConfigError, WorkerError: the processes cannot work together.
         """
-        self.team.start(self._run.config.seed)
+        self.team.start()
         facts = {
             "backend": self._run.config.backend.model_dump(),
             "target": json.loads(self._backend.target.to_json()) if self._backend else None,

@@ -14,8 +14,10 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import IO, Any
 
 import numpy as np
@@ -23,11 +25,14 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
-from qcaan.config import GanConfig, TrainConfig
+from qcaan.config import Config, GanConfig
 from qcaan.errors import ConfigError, WorkerError
 from qcaan.learn.data import ImageArray, LabelArray, to_tensor
 from qcaan.learn.gan import Game
 from qcaan.learn.share import Share
+
+READY = b"ready\n"
+"""What a worker says when it is about to join."""
 
 _LEAVE_S = 10.0
 """A worker that ends needs far less, and one that does not is killed."""
@@ -66,57 +71,58 @@ class Batch:
 
 
 class Team:
-    """Plays `game` on all processes. It may be entered once; without workers it is this process alone."""
+    """Plays `game`, process 0's, on all processes; without workers it is this process alone.
 
-    def __init__(self, game: Game, settings: TrainConfig) -> None:
-        self._game, self._settings = game, settings
+    Raises:
+        ConfigError: Fabric is missing.
+    """
+
+    def __init__(self, game: Game, config: Config) -> None:
+        n = config.train.devices
+        if n > 1 and find_spec("lightning_fabric") is None:
+            raise ConfigError(f"train.devices: {n} - several processes need Fabric: pip install 'qcaan[fabric]'")
+        self._game, self._config = game, config
         self._workers: list[_Worker] = []
         self._threads = torch.get_num_threads()
 
-    def start(self, seed: int) -> None:
+    def start(self) -> None:
         """Start the workers and give them the game as it is now.
 
         Raises:
-            ConfigError: Fabric is missing, or this process belongs to a group of its own.
+            ConfigError: this process belongs to a group of its own.
             WorkerError: one did not start.
         """
-        game, n = self._game, self._settings.devices
+        game, config, n = self._game, self._config, self._config.train.devices
         if n == 1:
             return
         if distributed.is_initialized():
             remedy = "leave that group before, or train with 1"
             raise ConfigError(f"train.devices: {n} - this process is in a group of torch.distributed already; {remedy}")
-        try:
-            from qcaan.learn.group import free_port, join
-        except ImportError as error:
-            remedy = "pip install 'qcaan[fabric]'"
-            raise ConfigError(f"train.devices: {n} - several processes need Lightning Fabric: {remedy}") from error
-        port = free_port()
-        threads = max(1, self._threads // n) if game.device.type == "cpu" else self._threads
+        from qcaan.learn.group import free_port, join  # takes seconds
+
+        on_gpus, port, strategy = game.device.type == "cuda", free_port(), config.train.strategy
+        threads = self._threads if on_gpus else max(1, self._threads // n)
         torch.set_num_threads(threads)
-        for rank in range(1, n):
-            device = torch.device("cuda", rank) if game.device.type == "cuda" else game.device
-            share, strategy = Share(rank, n), self._settings.strategy
-            orders = Orders(game.n_bits, game.settings, seed, game.total_steps, share, device, strategy, port, threads)
-            self._workers.append(_Worker(orders))
-        for worker in self._workers:
-            worker.wait_until_ready()
-        join(game.share, game.device, self._settings.strategy, port).broadcast(game.state())
+        with self._explained():
+            for rank in range(1, n):
+                self._workers.append(worker := _Worker(Share(rank, n), threads))
+                device = torch.device("cuda", rank) if on_gpus else game.device
+                what = (game.n_bits, config.gan, config.seed, game.total_steps, worker.share, device)
+                worker.send(Orders(*what, strategy, port, threads))
+            for worker in self._workers:
+                worker.wait_until_ready()
+            join(game.share, game.device, strategy, port).broadcast(game.state())
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step of the game, on all processes: the losses of the whole batch.
 
         Raises:
-            WorkerError: a worker has ended; the game is between two steps then, and must be restored.
+            WorkerError: a worker has ended; the game may be in the middle of the step then, and is of no use.
         """
-        try:
+        with self._explained():
             for worker in self._workers:
                 worker.send(batch.rows(worker.share))
             return batch.rows(self._game.share).play(self._game)
-        except (OSError, RuntimeError) as error:
-            for worker in self._workers:
-                worker.explain(error)
-            raise
 
     def close(self) -> None:
         """Let the workers go, and wait until they have."""
@@ -130,12 +136,22 @@ class Team:
             if distributed.is_initialized():
                 distributed.destroy_process_group()
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """An error that came of a worker's end says so."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            for worker in self._workers:
+                worker.explain(error)
+            raise
+
 
 class _Worker:
     """Another process, and the pipe to it. It is in a session of its own: Ctrl-C is for this process to answer."""
 
-    def __init__(self, orders: Orders) -> None:
-        self.share = orders.share
+    def __init__(self, share: Share, threads: int) -> None:
+        self.share = share
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `bury`
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "qcaan.learn.worker"],
@@ -143,9 +159,8 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._said,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": str(orders.threads)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": str(threads)},
         )
-        self.send(orders)
 
     def send(self, what: Orders | Batch) -> None:
         assert self._process.stdin is not None
@@ -154,10 +169,10 @@ class _Worker:
 
     def wait_until_ready(self) -> None:
         assert self._process.stdout is not None
-        if self._process.stdout.readline() != b"ready\n":
-            self.explain(None)
+        if self._process.stdout.readline() != READY:
+            raise RuntimeError("a worker is not ready")
 
-    def explain(self, error: Exception | None) -> None:
+    def explain(self, error: Exception) -> None:
         """Raise a WorkerError if this worker has ended."""
         try:
             code = self._process.wait(_LEAVE_S)

@@ -14,7 +14,7 @@ import torch
 
 from qcaan.learn.gan import Game
 from qcaan.learn.group import join
-from qcaan.learn.team import Orders
+from qcaan.learn.team import READY, Orders
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
         share=orders.share,
         device=orders.device,
     )
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
     group = join(orders.share, orders.device, orders.strategy, orders.port)
     game.load_state(*group.broadcast(({}, {})))
     while True:
