@@ -133,6 +133,9 @@ class TrainConfig(Section):
         16, ge=0, le=16, description="a prior of at most so many bits is scored exactly, by all of its images"
     )
     evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior is not enumerated")
+    mlflow: str | None = Field(
+        None, description="URI of an MLflow server that is told of the run, or env:NAME where it holds a password"
+    )
     accelerator: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the networks are; auto: on a GPU if there is one"
     )

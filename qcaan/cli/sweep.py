@@ -74,7 +74,7 @@ def sweep(
     Example: qcaan sweep examples/digits.yaml --grid prior.kind=born_machine,bernoulli --grid seed=0,1,2 --jobs 2
     """
     from qcaan.learn.report import write_sweep_report
-    from qcaan.learn.sweep import Plan, Sweep, compare, conduct, write_results
+    from qcaan.learn.sweep import Plan, Sweep, compare, conduct, tracked, write_results
 
     if address is not None and engine is not Where.ray:
         raise ConfigError(f"--address {address}: only --engine ray has one")
@@ -92,14 +92,15 @@ def sweep(
         return
     budget = found.points[0].config.budget
     try:
-        with SweepTable(budget.cap_usd if budget else None) as table:
-            engine_here = _open(engine, address, jobs, threads)
-            states = conduct(found.points, budget=found.budget, engine=engine_here, report=table.show)
+        with tracked(found):
+            with SweepTable(budget.cap_usd if budget else None) as table:
+                engine_here = _open(engine, address, jobs, threads)
+                states = conduct(found.points, budget=found.budget, engine=engine_here, report=table.show)
+            result = compare(found)
+            written = [*write_results(found, result), write_sweep_report(found)]
     except KeyboardInterrupt:
         typer.echo(f"stopped, nothing is lost; go on with: qcaan sweep {found.path}", err=True)
         raise
-    result = compare(found)
-    written = [*write_results(found, result), write_sweep_report(found)]
     if as_json:
         points = [
             {"run": str(s.point.path)}

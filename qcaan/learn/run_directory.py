@@ -7,6 +7,7 @@ provenance.json   the run's name in the store, its budget's; the run that it goe
 metrics.jsonl     one object a line, each with step and epoch
 store.sqlite      shots, journal, ledger (unless store.url names another store)
 tensorboard/      the same numbers for TensorBoard
+mlflow.json       which MLflow run this is, and how far it was told, if train.mlflow names a server
 checkpoints/      safetensors + JSON
 samples/*.png     generated digits
 ```
@@ -28,6 +29,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
@@ -36,6 +38,7 @@ from qcaan.config import Config
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.checkpoint import latest_path
 from qcaan.learn.files import write_whole
+from qcaan.learn.tracking import Tracking, check_installed, how_ended
 
 _PACKAGES = ("qcaan", "numpy", "torch", "numba", "amazon-braket-sdk", "qiskit", "qiskit-aer", "cirq-core", "cirq-ionq")
 
@@ -52,6 +55,7 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
         self._board: SummaryWriter | None = None
+        self._tracking: Tracking | None = None
 
     @classmethod
     def create(
@@ -62,8 +66,11 @@ class RunDirectory:
         It begins with the last checkpoint of `start`, if given, whose pictures, numbers and shots stay where they are.
 
         Raises:
-            ConfigError: the directory exists and holds something, or cannot be made; `start` has no checkpoint.
+            ConfigError: the directory exists and holds something, or cannot be made; `start` has no checkpoint;
+                `train.mlflow` without MLflow.
         """
+        if config.train.mlflow:
+            check_installed()
         path = Path(out) if out is not None else _fresh(config)
         checkpoint = start and start.checkpoint()
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -184,7 +191,8 @@ class RunDirectory:
         return records
 
     def log(self, step: int, epoch: int, values: Mapping[str, Any]) -> None:
-        """Append one record to metrics.jsonl, and its numbers to TensorBoard."""
+        """Append one record to metrics.jsonl, and tell its numbers to TensorBoard and MLflow."""
+        self.track()
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
         if self._board is None:
@@ -192,18 +200,29 @@ class RunDirectory:
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._board.add_scalar(name, value, step)
+        if self._tracking is not None:
+            self._tracking.tell()
 
-    def close(self) -> None:
-        """Flush TensorBoard."""
+    def track(self) -> None:
+        """Begin to tell MLflow, if `train.mlflow` says so and nothing is told yet."""
+        if self.config.train.mlflow and self._tracking is None:
+            sweep = self.path.resolve().parent.parent  # where a sweep has its runs, if this is one of a sweep
+            self._tracking = Tracking(self.path, self.config.train.mlflow, self.config.flat(), within=sweep)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Flush TensorBoard, and tell MLflow the rest; `error` is what ended the run."""
         if self._board is not None:
             self._board.close()
             self._board = None
+        if self._tracking is not None:
+            self._tracking.close(how_ended(error))
+            self._tracking = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close(error)
 
 
 def _fresh(config: Config) -> Path:
@@ -215,8 +234,8 @@ def _fresh(config: Config) -> Path:
 
 
 def _name(config: Config, start: Mapping[str, str] | None) -> str:
-    machines = {"accelerator", "devices", "strategy"}
-    settings = config.model_dump(mode="json", exclude={"store": True, "budget": True, "train": machines})
+    beside = {"accelerator", "devices", "strategy", "mlflow"}
+    settings = config.model_dump(mode="json", exclude={"store": True, "budget": True, "train": beside})
     origin = {"start": [start["run"], start["checkpoint"]]} if start else {}
     what = json.dumps(settings | origin, sort_keys=True)
     return f"{config.prior.kind}-seed-{config.seed}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"

@@ -103,6 +103,7 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
         if session.step > total:
             raise ConfigError(f"train.max_steps, train.epochs: they end at step {total}, the run is at {session.step}")
         if session.step == total and run.picture(total).exists():
+            run.track()  # a server may have missed the end
             return
         session.begin()
         classifier = classifier_for(images, report) if config.train.scores else None

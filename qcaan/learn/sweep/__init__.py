@@ -7,6 +7,7 @@ from qcaan.learn.sweep.engine import Engine
 from qcaan.learn.sweep.plan import Plan, Point, Sweep
 from qcaan.learn.sweep.processes import Processes
 from qcaan.learn.sweep.results import write_results
+from qcaan.learn.sweep.tracked import tracked
 from qcaan.learn.sweep.watch import PointState
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Sweep",
     "compare",
     "conduct",
+    "tracked",
     "write_results",
 ]
