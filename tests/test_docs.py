@@ -21,9 +21,12 @@ from nbclient import NotebookClient
 from typer.main import get_command
 
 import qcaan
+from backends.loopback.braket.service import VOCABULARY
+from backends.loopback.faults import read_faults
 from qcaan import adapters, cli, conformance, execution, learn
 from qcaan.config import Config
 from qcaan.learn import sweep
+from qcaan.learn.priors import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -89,12 +92,14 @@ def test_the_shell_blocks_run(name, blocks, call, tmp_path) -> None:
             assert code == 0, f"{line}\n{out}{err}"
 
 
-def test_the_yaml_blocks_are_configurations(blocks) -> None:
-    found = [body for page in PAGES.values() for language, body in blocks(page) if language == "yaml"]
-    assert found
-    for body in found:
-        if set(yaml.safe_load(body)) <= set(Config.model_fields):
-            Config.load(yaml.safe_load(body))
+def test_the_yaml_blocks_are_configurations_or_faults(blocks) -> None:
+    found = [yaml.safe_load(body) for page in PAGES.values() for language, body in blocks(page) if language == "yaml"]
+    assert {type(tree) for tree in found} == {dict, list}
+    for tree in found:
+        if isinstance(tree, list):
+            assert len(read_faults(tree, "the page", VOCABULARY)) == len(tree)
+        elif set(tree) <= set(Config.model_fields):
+            Config.load(tree)
 
 
 def test_languages_of_the_blocks_that_are_run(blocks) -> None:
@@ -125,6 +130,11 @@ def test_every_key_and_every_option_is_told(tables) -> None:
     assert [row.name for row in rows if not row.meaning] == []
     keys = {row.name for name in ("run", *tables.sections()) for row in tables.rows(name)}
     assert keys == set(Config(budget={"cap_usd": 1}).flat())
+
+
+def test_every_kind_of_prior_is_told(tables) -> None:
+    (row,) = [row for row in tables.rows("prior") if row.name == "prior.kind"]
+    assert set(re.findall(r"\w+", row.meaning)) - {"or"} == set(KINDS)
 
 
 def test_every_test_that_a_guarantee_names_exists() -> None:

@@ -53,7 +53,7 @@ def train(
     Example: qcaan train examples/digits.yaml --backend aer --set train.max_steps=500
     """
     resolved = Config.load(config, _changes(overrides, backend))
-    with doing(f"{_LOADING}, opening {resolved.backend.name}"):
+    with doing(f"{_LOADING} and data"):
         from qcaan.learn.train import prepare
 
         run = prepare(resolved, out)
