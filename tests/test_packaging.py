@@ -20,7 +20,7 @@ DATA = (
     "qcaan/circuits/qasm/gates.inc",
     "qcaan/data/mnist/train-images-idx3-ubyte.gz",
     "qcaan/data/classifier/classifier.safetensors",
-    "qcaan/learn/report/page.html",
+    *(f"qcaan/learn/report/{name}.html" for name in ("base", "parts", "run", "sweep")),
     "backends/braket/capabilities/ionq-forte-1.json",
     "backends/loopback/page.html",
 )
