@@ -22,7 +22,7 @@ from qcaan.learn.files import write_whole
 
 _AGAIN_S = 30.0
 """Between two attempts at a server that does not answer."""
-_GOODBYE_S = 20.0
+_GOODBYE_S = 60.0
 """Given to the last words; what is left then is told when the run goes on."""
 _FILES = ("*.yaml", "*.html", "*.md", "*.png", "provenance.json", "samples/*.png")
 _AT_ONCE = 1000

@@ -15,6 +15,7 @@ from rich.console import Console
 from qcaan.cli import sweep
 from qcaan.cli.sweep_table import table
 from qcaan.learn.sweep import Plan, PointState, Sweep
+from qcaan.learn.sweep.comparison import LABELS
 from qcaan.learn.sweep.engine import Ending, Order
 
 SMALL = {
@@ -141,3 +142,22 @@ def test_the_table_shows_first_what_needs_looking_at(plan: Path, tmp_path: Path)
         console.print(table(states, 1.75, None, 1))
     assert "seed=2" in one.get()
     assert "seed=1" not in one.get()
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"), [(80, ["Inception", "FID", "coverage", "$"]), (55, ["FID", "$"]), (40, ["$"])]
+)
+def test_the_table_has_as_many_figures_as_the_terminal_has_room_for(
+    plan: Path, tmp_path: Path, width: int, columns: list[str]
+) -> None:
+    first, second = Sweep(tmp_path / "s", Plan.load(plan)).points
+    figures = dict.fromkeys(LABELS, 123.4567)
+    states = [PointState(point, "running", 1200, 9380, figures, usd=12.5, deaths=1) for point in (first, second)]
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as shown:
+        console.print(table(states, 25.0, None, 10, width))
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= width
+    heading = lines[: next(n for n, line in enumerate(lines) if "seed=1" in line)]
+    assert [word for word in " ".join(heading).split() if word in ("FID", "coverage", "Inception", "$")] == columns
+    assert [line.split()[0] for line in lines if "1200/9380" in line] == ["seed=1", "seed=2"]
