@@ -149,7 +149,7 @@ def _print(result: "Comparison") -> None:
         cells = (str(group.figures.get(key, "-")) for key in keys)
         table.add_row(plain(group.name), str(len(group.seeds)), *map(plain, cells))
     console.print(table)
-    if result.baseline is not None:
+    if any(group.differences for group in result.groups):
         console.print(f"\ndifference to {plain(result.baseline)}, seed by seed, with 95 % intervals")
         table = Table("", "pairs", *(LABELS[key] for key in keys), box=None, header_style="bold")
         for group in result.groups:

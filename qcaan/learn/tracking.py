@@ -52,7 +52,7 @@ class Tracking:
     become parameters when the MLflow run is made. With `within`, it is nested in the one that tells of that folder.
 
     Raises:
-        ConfigError: MLflow is not installed, or the environment variable is not set.
+        ConfigError: MLflow is not installed, the URI holds a password, or the environment variable is not set.
     """
 
     def __init__(self, folder: Path, uri: str, settings: Mapping[str, object], *, within: Path | None = None) -> None:
@@ -107,7 +107,8 @@ class Tracking:
                 behind = False
             except Exception as error:  # noqa: BLE001 - see above
                 behind = True
-                self._warn(str(error).partition("\n")[0])
+                said = str(error).partition("\n")[0]
+                self._warn(said.replace(self._uri.rstrip("/"), self._shown))  # it may hold a password
             if ending is not None:
                 return
 
@@ -194,6 +195,8 @@ def how_ended(error: BaseException | None) -> str:
 def _resolved(uri: str) -> str:
     name = uri.removeprefix("env:")
     if name == uri:
+        if "@" in uri.partition("://")[2].partition("/")[0]:
+            raise ConfigError("train.mlflow: keep the password out of it, with MLFLOW_TRACKING_PASSWORD or env:NAME")
         return uri
     if name not in os.environ:
         raise ConfigError(f"train.mlflow: the environment variable {name} is not set")

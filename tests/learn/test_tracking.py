@@ -1,5 +1,6 @@
 """A run told to MLflow: a real tracking database, one that comes back, and one that never answers."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -18,7 +19,7 @@ from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep import Plan, Sweep, tracked
 from qcaan.learn.tracking import how_ended
 
-NOBODY = "http://127.0.0.1:9"
+NOBODY = "http://me:secret@127.0.0.1:9"
 """The port "discard": nothing listens."""
 CONFIG = {"seed": 3, "train": {"max_steps": 2}}
 
@@ -38,7 +39,7 @@ def _patience() -> Iterator[None]:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made by MLflow itself: its tables take seconds."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with run_at(path.with_name("first"), f"sqlite:///{path}") as run:
+    with contextlib.chdir(path.parent), run_at(path.with_name("first"), f"sqlite:///{path}") as run:
         run.track()
     return path
 
@@ -113,6 +114,7 @@ def test_a_server_that_is_down_is_one_warning_and_is_told_later(
     told = [record.getMessage() for record in caplog.records if record.name == "qcaan.mlflow"]
     assert len(told) == 1
     assert "MLflow at env:WHERE was not told" in told[0]
+    assert "secret" not in caplog.text
     assert len(run.metrics()) == 3
     monkeypatch.setenv("WHERE", f"sqlite:///{database}")
     with run_at(tmp_path / "mine", "env:WHERE") as again:
@@ -147,6 +149,8 @@ def test_how_a_run_ended_is_told(error: BaseException | None, word: str) -> None
 
 
 def test_without_mlflow_or_the_variable_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="password"), run_at(tmp_path / "c", NOBODY) as run:
+        run.track()
     with pytest.raises(ConfigError, match="WHERE is not set"), run_at(tmp_path / "a", "env:WHERE") as run:
         run.track()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
