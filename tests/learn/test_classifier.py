@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcaan.errors import DataError
-from qcaan.learn import classifier as module
 from qcaan.execution.progress import Work
+from qcaan.learn import classifier as module
 from qcaan.learn.classifier import Classifier, load_classifier, shift, train_classifier
 from qcaan.learn.data import Images, load
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from qcaan.errors import DataError
-from qcaan.learn import metrics
 from qcaan.execution.progress import Work
+from qcaan.learn import metrics
 from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import Images, load
 from qcaan.learn.metrics import evaluate
