@@ -14,10 +14,12 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from operator import itemgetter
 from typing import IO, Any
 
 import numpy as np
@@ -142,8 +144,11 @@ class Team:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            for worker in self._workers:
-                worker.explain(error)
+            deadline = time.monotonic() + _LEAVE_S
+            codes = [(code, worker) for worker in self._workers if (code := worker.ended(deadline)) is not None]
+            if codes:  # of several, one that was killed comes first: the others may have ended because of it
+                code, worker = min(codes, key=itemgetter(0))
+                raise WorkerError(worker.story(code)) from error
             raise
 
 
@@ -172,20 +177,20 @@ class _Worker:
         if self._process.stdout.readline() != READY:
             raise RuntimeError("a worker is not ready")
 
-    def explain(self, error: Exception) -> None:
-        """Raise a WorkerError if this worker has ended."""
+    def ended(self, deadline: float) -> int | None:
+        """Its exit code, if it ends before the deadline of the monotonic clock."""
         try:
-            code = self._process.wait(_LEAVE_S)
+            return self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return
+            return None
+
+    def story(self, code: int) -> str:
         self._said.seek(0)
         last = self._said.read().decode(errors="replace").strip().rpartition("\n")[2]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         said = f": {last}" if last else ""
-        raise WorkerError(
-            f"train.devices: process {self.share.rank + 1} of {self.share.of} {how}{said}; "
-            "the run can be resumed, with as many processes as you like"
-        ) from error
+        remedy = "the run can be resumed, with as many processes as you like"
+        return f"train.devices: process {self.share.rank + 1} of {self.share.of} {how}{said}; {remedy}"
 
     def dismiss(self) -> None:
         assert self._process.stdin is not None
@@ -193,9 +198,7 @@ class _Worker:
             self._process.stdin.close()
 
     def bury(self) -> None:
-        try:
-            self._process.wait(_LEAVE_S)
-        except subprocess.TimeoutExpired:
+        if self.ended(time.monotonic() + _LEAVE_S) is None:
             self._process.kill()
             self._process.wait()
         assert self._process.stdout is not None
