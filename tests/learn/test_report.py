@@ -93,7 +93,7 @@ def test_a_run_that_has_only_begun_has_a_page(run_path: Path, tmp_path: Path, pa
 def test_the_command_writes_it_beside_the_run(run_path: Path) -> None:
     result = CliRunner().invoke(app, ["report", str(run_path)])
     assert result.exit_code == 0
-    assert Path(result.output.strip()) == run_path / "report.html"
+    assert Path(result.stdout.strip()) == run_path / "report.html"
     assert (run_path / "report.html").read_text().startswith("<!doctype html>")
 
 

@@ -104,7 +104,7 @@ def test_a_run_that_somebody_works_on_is_running(sweep: Sweep) -> None:
 def test_the_command_recognises_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["report", str(sweep.path)])
     assert result.exit_code == 0, result.output
-    assert Path(result.output.strip()) == sweep.path / "report.html"
+    assert Path(result.stdout.strip()) == sweep.path / "report.html"
     first = (sweep.path / "report.html").read_bytes()
     assert write_sweep_report(sweep).read_bytes() == first
 
