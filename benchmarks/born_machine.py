@@ -1,4 +1,4 @@
-"""How near a Born machine comes to its target: against the device's noise, the shots of a circuit, and the optimizer.
+"""How near a Born machine comes to its target: against noise, shots, optimizers, and the bases that it is measured in.
 
 The target is a fixed distribution with correlations (thresholded Gaussians with shared causes); the figure is the
 divergence of what the backend's exact probabilities say from it, KL(target || prior) in bits. The peer is the product
@@ -7,6 +7,8 @@ of the target's marginals, the best that a prior without correlations can be; a 
 
 Noise: the twin of IonQ Forte 1, its error rates scaled. "from the simulator": trained without noise, then only measured
 there; "and 20 updates": gone on there, with the twin's own exact gradient. Shots: on the simulator without noise.
+Bases: a target of twice as many bits, learned without noise by one machine of as many qubits, by one of half as many in
+two bases, whose halves are independent, and by a mixture of two of those.
 
     python benchmarks/born_machine.py [--json] [--out FOLDER] [--qubits N] [--seeds N] [--updates N] [--budget SHOTS]
 """
@@ -47,9 +49,9 @@ def correlated(n_bits: int) -> np.ndarray:
     return (causes + 0.5 * rng.normal(size=causes.shape) > rng.normal(0, 0.3, n_bits)).astype(np.uint8)
 
 
-def machine(n_qubits: int, seed: int, backend: Backend, **options: object) -> Prior:
+def machine(n_qubits: int, seed: int, backend: Backend, kind: str = "born_machine", **options: object) -> Prior:
     runner = Runner(backend, store=Store.open(None), run=f"seed {seed}", seed=seed)
-    return open_prior("born_machine", n_qubits=n_qubits, n_layers=5, seed=seed, runner=runner, **options)
+    return open_prior(kind, n_qubits=n_qubits, n_layers=5, seed=seed, runner=runner, **options)
 
 
 def row(work: str, found: dict[str, float], shots: float, seed: int, **facts: object) -> Row:
@@ -85,6 +87,17 @@ def shots(n_qubits: int, budget: int, seed: int) -> Iterator[Row]:
         yield row(f"{line}, {updates} updates", found, total, seed, line=line, updates=updates)
 
 
+def bases(n_qubits: int, updates: int, seed: int) -> Iterator[Row]:
+    bits = correlated(2 * n_qubits)
+    for line, kind, qubits, measured in (
+        (f"one basis of {2 * n_qubits} qubits", "born_machine", 2 * n_qubits, ("Z",)),
+        (f"two bases of {n_qubits} qubits", "born_machine", n_qubits, ("Z", "Y")),
+        (f"mixture, two bases of {n_qubits} qubits", "mixture", n_qubits, ("Z", "Y")),
+    ):
+        prior = machine(qubits, seed, open_backend("local"), kind, bases=measured, updates=updates)
+        yield row(f"{line}, {updates} updates", prior.refit(bits, tag="all"), 0, seed, line=line, updates=updates)
+
+
 def draw(path: Path, rows: list[Row], x: str, label: str, *, log: bool) -> None:
     """KL against `x`: the mean of the seeds, and each seed as a dot."""
     figure, panel = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -105,23 +118,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, help="a folder for born-noise.png and born-shots.png")
-    parser.add_argument("--qubits", type=int, default=5)
+    parser.add_argument("--qubits", type=int, default=5, help="half of those of one basis, where bases are compared")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--updates", type=int, default=60, help="before the noise")
     parser.add_argument("--budget", type=int, default=300_000, help="shots in all, of each method")
     given = parser.parse_args()
-    found: dict[str, list[Row]] = {"noise": [], "shots": []}
+    found: dict[str, list[Row]] = {"noise": [], "shots": [], "bases": []}
     for seed in range(1, given.seeds + 1):
         for name, rows in (
             ("noise", noise(given.qubits, given.updates, seed)),
             ("shots", shots(given.qubits, given.budget, seed)),
+            ("bases", bases(given.qubits, given.updates, seed)),
         ):
             for one in rows:
                 found[name].append(one)
                 if not given.json:
                     print(f"{one['work']:48s} {one['ours']:7.3f} product {one['theirs']:7.3f} seed {seed}", flush=True)
     if given.json:
-        print(json.dumps([*found["noise"], *found["shots"]]))
+        print(json.dumps([one for rows in found.values() for one in rows]))
     if given.out:
         draw(given.out / "born-noise.png", found["noise"], "scale", "error rates, in those of Forte 1", log=False)
         draw(given.out / "born-shots.png", found["shots"], "shots", "shots in all", log=True)

@@ -55,9 +55,10 @@ def cost(point: Point) -> tuple[int, int, float]:
 
 
 def rows(sweep: Sweep) -> list[Row]:
-    """One a variant that is done; the first is the baseline."""
+    """One a variant that is done for as many seeds as the baseline, which comes first."""
     found = {group.name: group for group in compare(sweep).groups if group.figures}
     base = found[str(sweep.plan.baseline)]
+    found = {name: group for name, group in found.items() if group.seeds == base.seeds}
     out = []
     for name, group in found.items():
         points = [point for point in sweep.points if point.group == name and point.seed in group.seeds]
