@@ -38,11 +38,10 @@ class Generator(nn.Module):
     def __init__(self, n_inputs: int, *, channels: int = 32, share: Share = ALONE) -> None:
         super().__init__()
         thin, wide = channels, 2 * channels
-        self.combine = nn.Sequential(
-            nn.Linear(n_inputs, wide), nn.LeakyReLU(SLOPE), nn.Linear(wide, wide), nn.LeakyReLU(SLOPE)
-        )
-        for layer in (self.combine[0], self.combine[2]):
+        layers = nn.Linear(n_inputs, wide), nn.Linear(wide, wide)
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+        self.combine = nn.Sequential(layers[0], nn.LeakyReLU(SLOPE), layers[1], nn.LeakyReLU(SLOPE))
         self.encode = nn.Linear(n_inputs + wide, wide * 16)
         self.modulate = nn.ModuleList(Modulation(n_inputs + wide, width, share) for width in (wide, wide, thin))
         self.draw = nn.ModuleList(

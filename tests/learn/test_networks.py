@@ -68,6 +68,7 @@ def test_batchnorm_balances_every_unit() -> None:
     for on in (True, False):
         torch.manual_seed(0)
         network = Discriminator(N_BITS, channels=2, batchnorm=on)
+        network.read = torch.nn.Linear(network.read.in_features, N_BITS)
         with torch.no_grad():
             network.read.bias.fill_(50.0)
         shares = (network(images)[1] > 0).float().mean(0)
