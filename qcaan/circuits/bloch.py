@@ -8,7 +8,7 @@ of its qubits by t, because it leaves Paulis alone that commute with Z x Z and t
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import Ints, compiled, entry
 
-INLINED = "de291373d5c4"  # kernels: see `qcaan.circuits.kernels.entry`
+INLINED = "042688d9657c"  # kernels: see `qcaan.circuits.kernels.entry`
 
 
 @entry

@@ -40,6 +40,8 @@ _ANY_ORDER = _OPTIONS | {"fastmath": {"contract", "reassoc", "nsz"}}
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 compiled = cast(Callable[[Function], Function], njit(**_ANY_ORDER, **_INNER))
 """Decorates a function that only compiled code calls."""
+inlined = cast(Callable[[Function], Function], njit(**_ANY_ORDER, inline="always"))
+"""Decorates a function with one caller, in which it is compiled: a function of its own would be optimised twice."""
 entry = cast(Callable[[Function], Function], njit(**_ANY_ORDER, cache=True))
 """Decorates a function that Python calls; its machine code is kept on disk.
 
@@ -76,13 +78,13 @@ def cos_sin(angles: Floats, cos: Floats, sin: Floats) -> None:
 
 @compiled
 def product_state(vectors: Floats, v: Floats) -> None:
-    """Write the product of one-bit states `vectors` (n, 4: re0, im0, re1, im1) into the state `v`."""
+    """Write the product of one-bit states into the state `v`; `vectors` (2, n, 2) are amplitudes of 0, and of 1."""
     size = (v.shape[1] - PAD) // 2
     first = v[0]
     first[0], first[size] = 1, 0
     stride = 1
-    for bit in range(vectors.shape[0]):
-        r0, i0, r1, i1 = vectors[bit, 0], vectors[bit, 1], vectors[bit, 2], vectors[bit, 3]
+    for bit in range(vectors.shape[1]):
+        r0, i0, r1, i1 = vectors[0, bit, 0], vectors[0, bit, 1], vectors[1, bit, 0], vectors[1, bit, 1]
         if stride < size:
             re0, im0, re1, im1 = first[:stride], first[size:], first[stride:], first[size + stride :]
             for i in range(stride):
@@ -113,14 +115,14 @@ def _low_phases(c: Floats, row: Floats, re: Floats, im: Floats) -> None:
 
 
 @compiled
-def build_phases(start: Floats, full: Floats, paired: Ints, phases: Floats, work: Floats) -> None:
-    """Diagonal of a layer on the m low bits, as (2, 2**m) real and imaginary parts.
+def build_phases(start: Floats, full: Floats, paired: Ints, work: Floats) -> None:
+    """Diagonal of a layer on the m low bits, into two rows of `work` (4, 2**m): real and imaginary parts.
 
     `start` (m + 1, 2) holds the phase of a bit's 0 while all lower bits are 0, and last a common factor; `full`
     (m, m, 2) is exp(i b) for each pair (bit, lower bit); `paired` (m, m) says which pairs there are.
     """
     m = start.shape[0] - 1
-    dr, di, ar, ai = phases[0], phases[1], work[0], work[1]
+    dr, di, ar, ai = work[0], work[1], work[2], work[3]
     dr[0], di[0] = start[m, 0], start[m, 1]
     for bit in range(m):
         size = 1 << bit
@@ -148,7 +150,7 @@ def build_phases(start: Floats, full: Floats, paired: Ints, phases: Floats, work
 
 @compiled
 def multiply(phases: Floats, sign: int, row: Floats) -> None:
-    """Multiply one row by the phases (`sign` +1) or their inverses (-1)."""
+    """Multiply one row by the phases in the first two rows of `phases` (`sign` +1), or by their inverses (-1)."""
     size = phases.shape[1]
     re, im, dr, di = row[:size], row[size:], phases[0], phases[1]
     if sign < 0:  # exchanging parts is conjugation times i, before and after

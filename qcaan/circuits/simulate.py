@@ -10,6 +10,7 @@ Why threads of our own: the compiled passes release Python's lock, and a pool th
 forks and needs no runtime library, unlike numba's parallel mode.
 """
 
+import gc
 import logging
 import math
 import os
@@ -32,7 +33,7 @@ from qcaan.circuits.structure import Structure, find_structure
 from qcaan.errors import CircuitError
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from qcaan.circuits.spaces import Bound, Kept, Work
 
 BATCH_THREADS_FROM = 14
 STATE_THREADS_FROM = 17
@@ -60,9 +61,7 @@ class Engine:
         self.n_qubits = circuit.n_qubits
         self.n_values = circuit.n_angles if isinstance(circuit, NativeProgram) else circuit.n_params
         self._real = np.dtype(np.float64 if np.dtype(dtype) == np.complex128 else np.float32)
-        self._passes = _compiled_passes()
-        self._shape = self._passes.state_shape(self.n_qubits)
-        self._high: Literal[1] | None = 1 if self._shape[0] > 1 else None
+        self._passes, self._spaces = _compiled_passes()
         self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._gates = parametric_gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
         self._alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) and circuit.n_two_qubit else None
@@ -90,7 +89,7 @@ class Engine:
             CircuitError: the shape is wrong, or a value is not finite.
         """
         structure, batch, _ = self._fitting(self._checked(values))
-        return self._forward(structure, batch, None)
+        return self._forward(structure, None, batch)
 
     def linearize(self, values: ArrayLike) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """Probabilities (B, 2**n), and the function that maps a cotangent (B, 2**n) to its gradient (B, n_values).
@@ -102,8 +101,9 @@ class Engine:
             CircuitError: the shape is wrong, or a value is not finite.
         """
         structure, batch, signs = self._fitting(self._checked(values))
-        states = np.empty((len(batch), *self._shape), dtype=self._real)
-        out = self._forward(structure, batch, states)
+        states = self._spaces.states(self.n_qubits, len(batch), self._real)
+        kept = self._spaces.bindings(structure.tables, len(batch), self._real), states
+        out = self._forward(structure, kept, batch)
         undone = False
 
         def vjp(cotangent: FloatArray) -> FloatArray:
@@ -111,11 +111,10 @@ class Engine:
             weights = np.ascontiguousarray(cotangent, dtype=np.float64)
             if weights.size != out.size:
                 raise CircuitError(f"the cotangent has shape {weights.shape}; these probabilities have {out.shape}")
-            gradient = np.zeros((len(batch), self.n_values))
             if undone:
-                self._forward(structure, batch, states)
+                self._forward(structure, kept, batch)
             undone = True
-            self._run("backward", structure, batch, states, weights.reshape(out.shape), gradient)
+            gradient = self._backward(structure, kept, weights.reshape(out.shape))
             return gradient if signs is None else gradient * signs
 
         return out, vjp
@@ -130,62 +129,85 @@ class Engine:
             return batch
         return check_theta(batch, self.n_values)
 
-    def _forward(self, structure: Structure, batch: FloatArray, states: NDArray[Any] | None) -> FloatArray:
+    def _forward(self, structure: Structure, kept: "Kept | None", batch: FloatArray) -> FloatArray:
+        """Probabilities; all rows' bound angles and final states stay in `kept`."""
         out = np.empty((len(batch), 2**self.n_qubits))
-        self._run("forward", structure, batch, states, out)
+        self._run("forward", structure, kept, batch, out)
         return out
 
-    def _run(
-        self, way: Way, structure: Structure, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
-    ) -> None:
+    def _backward(self, structure: Structure, kept: "Kept", cotangent: FloatArray) -> FloatArray:
+        gradient, (levels, n) = np.zeros((len(cotangent), self.n_values)), structure.words.shape
+        sums = np.zeros((len(cotangent), levels, n, n + 3))
+        slopes = np.zeros((len(cotangent), structure.offsets.size))
+        self._run("backward", structure, kept, cotangent, sums, slopes, gradient)
+        return gradient
+
+    def _run(self, way: Way, structure: Structure, kept: "Kept | None", *arrays: FloatArray) -> None:
         """`run_forward` or `run_backward` on all rows of the arrays, on as many threads as pay."""
-        if (kind := (way, self._real, self._high, structure.quiet is None)) not in _warm:
+        rows = len(arrays[0])
+        if (way, self._real) not in _warm:
             with _announced():
-                _warm.add(kind)
-                self._run(way, structure, batch, states, *arrays)
+                self._run_rows(way, structure, kept, *arrays)
+            _warm.add((way, self._real))
         elif self.n_qubits < BATCH_THREADS_FROM or self._threads == 1:
-            self._run_rows(way, structure, batch, states, *arrays)
-        elif self.n_qubits >= STATE_THREADS_FROM and len(batch) < self._threads:
-            self._run_shared(way, structure, batch, states, *arrays)
+            self._run_rows(way, structure, kept, *arrays)
+        elif self.n_qubits >= STATE_THREADS_FROM and rows < self._threads:
+            for row in range(rows):
+                self._run_shared(
+                    way, structure, _cut(kept, slice(row, row + 1)), *(array[row : row + 1] for array in arrays)
+                )
         else:
-            edges = np.linspace(0, len(batch), self._threads + 1).astype(int).tolist()
+            edges = np.linspace(0, rows, self._threads + 1).astype(int).tolist()
 
             def run(part: slice) -> None:
-                rows = (array[part] for array in arrays)
-                self._run_rows(way, structure, batch[part], None if states is None else states[part], *rows)
+                self._run_rows(way, structure, _cut(kept, part), *(array[part] for array in arrays))
 
             with ThreadPoolExecutor(self._threads) as pool:
                 list(pool.map(run, [slice(a, b) for a, b in pairwise(edges)]))
 
-    def _run_rows(
-        self, way: Way, structure: Structure, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
-    ) -> None:
+    def _run_rows(self, way: Way, structure: Structure, kept: "Kept | None", *arrays: FloatArray) -> None:
+        try:
+            bound, work = space = structure.spaces.pop()
+        except IndexError:  # all are in use, by other threads
+            bound, work = space = self._bound(structure), self._work()
         if way == "forward":
-            if states is None:
-                states = self._work()[None]
-            self._passes.run_forward(structure.tables, batch, states, *arrays, self._high)
+            given = *(kept or (bound, self._state())), *arrays, work
+            self._passes.run_forward(structure.tables, *given, 0, structure.n_forward, 0, 1)
         else:
-            work = self._work()
-            self._passes.run_backward(structure.tables, batch, states, work, *arrays, self._high, structure.quiet)
+            assert kept is not None
+            given = *kept, self._state()[0], *arrays, work
+            self._passes.run_backward(structure.tables, structure.quiet, *given, 0, structure.n_backward, 0, 1)
+        structure.spaces.append(space)
 
-    def _run_shared(
-        self, way: Way, structure: Structure, batch: FloatArray, states: NDArray[Any] | None, *arrays: FloatArray
-    ) -> None:
-        from qcaan.circuits.shared import Team
+    def _run_shared(self, way: Way, structure: Structure, kept: "Kept | None", *arrays: FloatArray) -> None:
+        from qcaan.circuits import shared
 
-        team = Team(self._threads, structure)
-        work = self._work() if states is None or way == "backward" else states[0]
-        for b, values in enumerate(batch):
-            state = work if states is None else states[b]
-            rows = [array[b] for array in arrays]
-            if way == "forward":
-                team.forward(values, state, *rows)
-            else:
-                team.backward(values, state, work, *rows)
+        bound, states = kept or (self._bound(structure), self._state())
+        works = [self._work() for _ in range(self._threads)]
+        if way == "forward":
+            shared.forward(structure, bound, states, works, *arrays)
+        else:
+            shared.backward(structure, bound, states, self._state()[0], works, *arrays)
 
-    def _work(self) -> NDArray[Any]:
-        """Space for one state."""
-        return np.empty(self._shape, dtype=self._real)
+    def _state(self) -> NDArray[Any]:
+        state: NDArray[Any] = self._spaces.states(self.n_qubits, 1, self._real)
+        return state
+
+    def _bound(self, structure: Structure) -> "Bound":
+        bound: Bound = self._spaces.bindings(structure.tables, 1, self._real)
+        return bound
+
+    def _work(self) -> "Work":
+        work: Work = self._spaces.workspace(self.n_qubits, self._real)
+        return work
+
+
+def _cut(kept: "Kept | None", part: slice) -> "Kept | None":
+    """Some of the rows."""
+    if kept is None:
+        return None
+    (halves, rotations, frames, full), states = kept
+    return (halves[part], rotations[part], frames[part], full[part]), states[part]
 
 
 def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64]:
@@ -195,11 +217,11 @@ def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64
     return np.stack([rng.multinomial(shots, row / row.sum()) for rng, row in zip(streams, rows, strict=True)])
 
 
-def _compiled_passes() -> "ModuleType":
+def _compiled_passes() -> tuple[Any, Any]:
     """The compiled passes. Imported late: numba takes a third of a second, and `import qcaan` must not."""
-    from qcaan.circuits import evolve
+    from qcaan.circuits import evolve, spaces
 
-    return evolve
+    return evolve, spaces
 
 
 @cache
@@ -214,10 +236,14 @@ def _announced() -> Iterator[None]:
     word = threading.Timer(1.5, _say_why)
     word.daemon = True
     word.start()
+    collecting = gc.isenabled()
+    gc.disable()  # a compiler keeps what it allocates: searching it for garbage takes a tenth of its time
     try:
         yield
     finally:
         word.cancel()
+        if collecting:
+            gc.enable()
 
 
-_warm: set[tuple[Way, np.dtype[Any], int | None, bool]] = set()
+_warm: set[tuple[Way, np.dtype[Any]]] = set()

@@ -174,16 +174,16 @@ def _flip_slope(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, width
 
 @compiled
 def product_prefixes(vectors: Floats, v: Floats) -> None:
-    """Write, for every bit, the product of the states `vectors` (n, 4) of all lower bits.
+    """Write, for every bit, the product of the states of all lower bits, `vectors` as in `product_state`.
 
     The product for bit b fills amplitudes 2**b to 2**(b + 1) of `v`; amplitude 0 is not used.
     """
     size = (v.shape[1] - PAD) // 2
     v[0, 1], v[0, size + 1] = 1, 0
-    for bit in range(vectors.shape[0] - 1):
+    for bit in range(vectors.shape[1] - 1):
         stride = 1 << bit
         for half in range(2):
-            re, im = vectors[bit, 2 * half], vectors[bit, 2 * half + 1]
+            re, im = vectors[half, bit, 0], vectors[half, bit, 1]
             target = 2 * stride + half * stride
             if 2 * stride < size:
                 _scale(v[0, stride:], v[0, target:], stride, size, re, im)
@@ -237,7 +237,7 @@ def contract(vectors: Floats, u: Floats, bit: int) -> None:
     """Contract the top one of the bits 0..bit of the bra `u` with its state; the result is in the first half."""
     size = (u.shape[1] - PAD) // 2
     stride = 1 << bit
-    r0, i0, r1, i1 = vectors[bit, 0], vectors[bit, 1], vectors[bit, 2], vectors[bit, 3]
+    r0, i0, r1, i1 = vectors[0, bit, 0], vectors[0, bit, 1], vectors[1, bit, 0], vectors[1, bit, 1]
     if stride < size:
         _contract(u[0], u[0, stride:], stride, size, r0, i0, r1, i1)
     else:

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,11 +129,26 @@ class Structure:
     passed: NDArray[np.int32]
 
     @cached_property
-    def quiet(self) -> Quiet | None:
-        """The tables of quiet rotations, if there are any."""
-        return (self.heads, self.passed) if (self.heads >= 0).any() else None
+    def spaces(self) -> list[Any]:
+        """Work spaces that no thread is using; whoever takes one puts it back."""
+        return []
 
     @property
+    def n_forward(self) -> int:
+        """Stages of `qcaan.circuits.evolve.run_forward`."""
+        return 2 * len(self.words)
+
+    @property
+    def n_backward(self) -> int:
+        """Stages of `qcaan.circuits.evolve.run_backward`."""
+        return 5 * len(self.words) - 3
+
+    @property
+    def quiet(self) -> Quiet:
+        """The tables of quiet rotations."""
+        return self.heads, self.passed
+
+    @cached_property
     def tables(self) -> Tables:
         """What the compiled passes take: all arrays in the order above."""
         return (

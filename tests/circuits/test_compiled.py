@@ -12,7 +12,7 @@ ENTRIES = {
     for path in sorted(CIRCUITS.rglob("*.py"))
     if re.search(r"^@_?entry$", text := path.read_text(encoding="utf-8"), re.MULTILINE)
 }
-COMPILED = {"binding", "kernels", "slopes", "structure"}
+COMPILED = {"binding", "kernels", "slopes", "spaces", "structure"}
 """Modules with compiled functions, constants or tables that entry functions of other modules take in."""
 
 

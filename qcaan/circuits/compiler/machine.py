@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.kernels import cos_sin
 
-INLINED = "de291373d5c4"  # kernels: see `qcaan.circuits.kernels.entry`
+INLINED = "042688d9657c"  # kernels: see `qcaan.circuits.kernels.entry`
 
 LANES = 32
 SUM, FOLD, TURN, START, ROTATE, ACROSS, CARRY, UNIT, MIX, PULSES, ARGUMENT, MS = range(12)
