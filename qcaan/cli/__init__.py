@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from qcaan import __version__
-from qcaan.cli import backends, circuits, doctor, drift, jobs, loopback, sweep, training
+from qcaan.cli import backends, circuits, doctor, drift, estimate, jobs, loopback, sweep, training
 from qcaan.cli.console import logs, tell_error
 from qcaan.errors import QcaanError
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (training, sweep, circuits, jobs, drift, loopback, doctor):
+for room in (training, sweep, circuits, jobs, estimate, drift, loopback, doctor):
     room.register(app)
 app.add_typer(backends.app, name="backends")
 

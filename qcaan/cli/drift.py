@@ -14,8 +14,8 @@ from rich.table import Table
 
 from qcaan.cli.completion import backend_names
 from qcaan.cli.console import doing
-from qcaan.cli.jobs import HERE, RunName, Where, open_store
 from qcaan.cli.options import AsJson, Options, parse_options, plain
+from qcaan.cli.store import HERE, RunName, Where, open_store
 from qcaan.config import Config
 from qcaan.errors import ConfigError
 

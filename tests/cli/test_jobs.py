@@ -1,4 +1,4 @@
-"""`qcaan jobs` and `qcaan estimate`: readable at 80 columns, complete for machines, careful with what is paid for."""
+"""`qcaan jobs`: readable at 80 columns, complete for machines, careful with what is paid for."""
 
 import dataclasses
 import json
@@ -11,10 +11,9 @@ import yaml
 from typer.testing import CliRunner
 
 from qcaan.circuits.circuit import Circuit
-from qcaan.circuits.report import FORTE_FIGURES
 from qcaan.cli import app, console
 from qcaan.errors import DetachedError
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, registry
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, actions, registry
 from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.policy import Clock, Patience
 
@@ -93,28 +92,42 @@ def test_wide_is_one_line_a_job_with_everything(call, run, device):
     told = rows(call("jobs", "list", "--store", run, "--wide"))
     assert len(told) == 3
     assert all(RUN in line and "scripted device" in line and "12/refit/3" in line for line in told[1:])
-    assert [line.split()[-1] for line in told[1:]] == ["1", "2"]
+    assert [line.split()[-1] for line in told[1:]] == ["2", "1"]
 
 
 def test_json_is_complete(call, run):
     jobs = json.loads(call("jobs", "list", "--store", run, "--json"))
     assert [(job["run"], job["tag"], job["job_id"], job["status"]) for job in jobs] == [
-        (RUN, "12/refit/3", "1", "queued"),
         (RUN, "12/refit/3", "2", "queued"),
+        (RUN, "12/refit/3", "1", "queued"),
     ]
     assert [(job["shots"], job["usd_low"], job["submissions"], job["stalled"]) for job in jobs] == [
-        (20, 0.0, 1, False),
         (30, 0.0, 1, False),
+        (20, 0.0, 1, False),
     ]
     assert all(len(job["key"]) == 64 for job in jobs)
     assert sum(job["usd_high"] for job in jobs) == pytest.approx(0.6 + 50 * 0.08)
+
+
+def test_the_newest_come_first_and_a_limit_says_how_many_more(call, run, monkeypatch):
+    def listed(*options):
+        told = call("jobs", "list", "--store", run, "--wide", *options)
+        return [line.split()[-1] for line in rows(told) if RUN in line], "1 older submission(s) are not shown" in told
+
+    assert listed() == listed("--limit", 2) == (["2", "1"], False)
+    assert listed("--limit", 1) == (["2"], True)
+    monkeypatch.setattr("qcaan.cli.jobs._ROWS", 1)
+    assert listed() == (["2"], True)
+    assert listed("--all") == (["2", "1"], False)
+    assert len(json.loads(call("jobs", "list", "--store", run, "--json"))) == 2
+    assert "--limit or --all, not both" in call("jobs", "list", "--store", run, "--limit", 1, "--all", code=2)
 
 
 def test_a_stalled_job_is_shown(call, run):
     with Store.open(run / "store.sqlite") as store, store.write() as connection:
         connection.exec_driver_sql(f"UPDATE submissions SET status_at = {time.time() - 200_000} WHERE job_id = '1'")
     assert call("jobs", "list", "--store", run, "--wide").count("STALLED") == 1
-    assert [job["stalled"] for job in json.loads(call("jobs", "list", "--store", run, "--json"))] == [True, False]
+    assert [job["stalled"] for job in json.loads(call("jobs", "list", "--store", run, "--json"))] == [False, True]
 
 
 def test_costs(call, run):
@@ -248,8 +261,8 @@ class TestCancel:
     def test_it_takes_long_and_says_so(self, call, run, device, monkeypatch):
         device._cancel_s = 1e9
         waited, real = iter(range(0, 10**6, 20)), console.Meter
-        monkeypatch.setattr(jobs, "Clock", lambda: Clock(lambda: float(next(waited)), lambda seconds: None))
-        monkeypatch.setattr("qcaan.cli.jobs.Meter", lambda: real(clock=lambda: float(next(waited))))
+        monkeypatch.setattr(actions, "Clock", lambda: Clock(lambda: float(next(waited)), lambda seconds: None))
+        monkeypatch.setattr("qcaan.cli.actions.Meter", lambda: real(clock=lambda: float(next(waited))))
         told = call("jobs", "cancel", "--store", run, "--run", RUN, code=75)
         assert re.search(r"job 1 is asked to end, running for \d+ of at most 120 s", told)
         assert "still running; up to 1.90 USD may be charged; 'qcaan jobs attach' tells" in told
@@ -274,63 +287,3 @@ class TestCancel:
             connection.exec_driver_sql("UPDATE submissions SET state = 'sending', job_id = NULL")
         told = call("jobs", "cancel", "--store", run, "--run", RUN, code=1)
         assert "1.90 USD may be charged: look for it in the provider's list of jobs" in told
-
-
-class TestEstimate:
-    @pytest.fixture
-    def config(self, tmp_path):
-        values = {
-            "seed": 1,
-            "prior": {
-                "n_qubits": 3,
-                "n_layers": 1,
-                "shots": 100,
-                "gradient": "spsa",
-                "updates": 2,
-                "topology": "line",
-            },
-            "train": {"max_steps": 4, "batch_size": 8},
-            "store": {"url": f"sqlite:///{tmp_path}/store.sqlite"},
-        }
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(values))
-        return path
-
-    @pytest.fixture
-    def target(self, monkeypatch):
-        scripted = ScriptedBackend(kind="emulator")
-        monkeypatch.setattr("qcaan.learn.estimate.open_backend", lambda name, **options: scripted)
-        return scripted
-
-    def test_nothing_tells_the_time(self, call, config, target, tmp_path):
-        found = json.loads(call("estimate", config, "--json"))
-        assert found["expected_s"] is None
-        assert found["expected_from"].startswith("unknown: the store has no job on scripted device")
-        told = call("estimate", config)
-        assert "expected time" in told
-        assert "unknown" in told
-        assert target.n_jobs == 0
-        assert not (tmp_path / "store.sqlite").exists()
-
-    def test_the_devices_durations(self, call, config, target):
-        from dataclasses import replace
-
-        target.target = replace(
-            target.target, figures=replace(FORTE_FIGURES, one_qubit_s=0, two_qubit_s=0, readout_s=1)
-        )
-        found = json.loads(call("estimate", config, "--json"))
-        assert found["expected_s"] == pytest.approx(found["shots"])
-        assert "its queue comes on top" in re.sub(r"\s+", " ", call("estimate", config))
-
-    def test_what_the_store_has_recorded(self, call, config, target, tmp_path):
-        fake_s = 90.0
-        now = iter(range(10**6))
-        with Store.open(tmp_path / "store.sqlite") as store:
-            store.clock = lambda: fake_s * next(now)
-            Runner(target, store=store, run="before", seed=1, budget=Budget(100), patience=PATIENCE).run(
-                [Request(Circuit(1), 10)], tag="t"
-            )
-        found = json.loads(call("estimate", config, "--json"))
-        assert found["expected_s"] >= found["submissions"] // 100 * fake_s
-        assert found["expected_s"] % fake_s == 0
-        assert "turnaround" in found["expected_from"]

@@ -30,7 +30,7 @@ from qcaan.errors import (
     TargetError,
     UnavailableError,
 )
-from qcaan.execution import jobs
+from qcaan.execution import actions, jobs
 from qcaan.execution.backend import JobStatus
 from qcaan.execution.budget import Budget
 from qcaan.execution.policy import Patience
@@ -313,7 +313,7 @@ def test_what_is_queued_can_be_cancelled_at_no_cost(forte, run, store, service, 
         run(forte(), in_bases(), patience=Patience(**FAST.__dict__ | {"wait_s": 0.2}))
     (task,) = new()
     assert forte().poll(task["id"]).status is JobStatus.QUEUED
-    (job,) = jobs.cancel(store, forte(), run=store.name_of(1)[0])
+    (job,) = actions.cancel(store, forte(), run=store.name_of(1)[0])
     assert job.state == "cancelled"
     assert new()[0]["status"] in ("CANCELLING", "CANCELLED")
     assert ledger(store) == new()[0]["charge"] == 0

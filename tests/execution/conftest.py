@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.simulate import Engine
-from qcaan.execution import Budget, Request, Result, Runner, ScriptedBackend, jobs
+from qcaan.execution import Budget, Request, Result, Runner, ScriptedBackend, actions, jobs
 from qcaan.execution.backend import Backend, Counts, Simulator, Target
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.store import Store
@@ -168,10 +168,10 @@ def person_decides() -> Callable[[Store, ScriptedBackend], None]:
     def decide(store: Store, device: ScriptedBackend) -> None:
         for job in jobs.list_jobs(store):
             if job.state == "cancelled":
-                jobs.release(store, job.key)
+                actions.release(store, job.key)
             elif job.state == "sending" and (number := device.job_of(job.key)):
-                jobs.adopt(store, job.key, number)
+                actions.adopt(store, job.key, number)
             elif job.state == "sending":
-                jobs.release(store, job.key)
+                actions.release(store, job.key)
 
     return decide

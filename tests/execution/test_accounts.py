@@ -15,7 +15,7 @@ from qcaan.errors import (
     TransientError,
     UnavailableError,
 )
-from qcaan.execution import Fault, Request, Store, jobs
+from qcaan.execution import Fault, Request, Store, actions, jobs
 from qcaan.execution.rates import SharedRate
 
 CIRCUIT = Circuit(2).ry(theta[0], 0).cx(0, 1)
@@ -117,14 +117,14 @@ class TestAnotherAccount:
         assert before[0] == state
         with pytest.raises(StoreError, match="sent from account 'here', not 'there'; resume from that account"):
             go(there)
-        (attached,) = jobs.attach(memory, there, patience=go.patience, clock=fake_time.clock())
+        (attached,) = actions.attach(memory, there, patience=go.patience, clock=fake_time.clock())
         assert "not 'there'" in str(attached.error)
         with pytest.raises(StoreError, match="from account 'here', not 'there'; cancel it from there"):
-            jobs.cancel(memory, there, key=memory.call("a", "t").submissions[0].key)
+            actions.cancel(memory, there, key=memory.call("a", "t").submissions[0].key)
         assert go.states() == before
         assert there.n_jobs == 0
         if (dedupe, state) == ("none", "sending"):
-            jobs.adopt(memory, memory.call("a", "t").submissions[0].key, "1")
+            actions.adopt(memory, memory.call("a", "t").submissions[0].key, "1")
         go(here)
         assert jobs.costs(memory)[0].usd == pytest.approx(here.bill_usd) == pytest.approx(3 * PRICE)
 

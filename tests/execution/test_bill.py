@@ -4,7 +4,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.errors import DetachedError, JobFailedError
-from qcaan.execution import Budget, Fault, Request, Runner, Store, jobs, upkeep
+from qcaan.execution import Budget, Fault, Request, Runner, Store, actions, jobs, upkeep
 from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.policy import Patience
 
@@ -58,7 +58,7 @@ def test_jobs_that_are_cancelled_while_they_are_queued(go, scripted, memory, tel
     device = scripted(queue_s=100, tells_usd=tells_usd)
     with pytest.raises(DetachedError):
         go(device)
-    jobs.cancel(memory, device, run="a")
+    actions.cancel(memory, device, run="a")
     assert spent(memory) == device.bill_usd == 0
 
 
@@ -71,11 +71,11 @@ def test_jobs_whose_cancelling_takes_a_while(go, scripted, memory, fake_time, te
     with pytest.raises(DetachedError):
         go(device)
     told = []
-    ended = jobs.cancel(memory, device, run="a", clock=fake_time.clock(), report=told.append)
+    ended = actions.cancel(memory, device, run="a", clock=fake_time.clock(), report=told.append)
     assert [job.outcome for job in ended] == [outcome] * 2
     assert told[0] == "job 1 is asked to end, running for 0 of at most 120 s"
     fake_time.now += 5_000
-    jobs.attach(memory, device, patience=PATIENCE, clock=fake_time.clock())
+    actions.attach(memory, device, patience=PATIENCE, clock=fake_time.clock())
     assert device.bill_usd == 0
     assert spent(memory) == pytest.approx(0 if tells_usd or outcome == "cancelled" else 2 * PRICE)
 
@@ -84,12 +84,12 @@ def test_jobs_that_are_cancelled_while_they_run(go, scripted, memory):
     device = scripted(run_s=100, tells_usd=True)
     with pytest.raises(DetachedError):
         go(device)
-    jobs.cancel(memory, device, run="a")
+    actions.cancel(memory, device, run="a")
     assert spent(memory) == device.bill_usd == 0
     silent = scripted(run_s=100)
     with pytest.raises(DetachedError):
         go(silent, run="b")
-    jobs.cancel(memory, silent, run="b")
+    actions.cancel(memory, silent, run="b")
     assert {cost.run: cost.usd for cost in jobs.costs(memory)}["b"] == pytest.approx(2 * PRICE)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.errors import BudgetError, ConfigError, DetachedError
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs, upkeep
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, actions, jobs, upkeep
 from qcaan.execution.policy import Patience
 
 WANTED = [Request(Circuit(1).h(0), 50)]
@@ -71,7 +71,7 @@ def test_attach_never_sets_a_cap_that_is_lowered_meanwhile(store, fake_time):
         return whole(job_id)
 
     slow.poll = poll
-    (attached,) = jobs.attach(store, slow, patience=patient, clock=fake_time.clock())
+    (attached,) = actions.attach(store, slow, patience=patient, clock=fake_time.clock())
     assert isinstance(attached.error, BudgetError)
     assert store.cap_usd("run a") == PRICE - 0.1
     assert slow.n_jobs == 1

@@ -10,7 +10,7 @@ from qcaan.errors import (
     DetachedError,
     UnavailableError,
 )
-from qcaan.execution import Budget, Fault, Request, jobs, journey
+from qcaan.execution import Budget, Fault, Request, actions, jobs, journey
 from qcaan.execution.backend import Price
 
 PRICE = 0.3 + 50 * 0.08
@@ -59,7 +59,7 @@ class TestADeviceThatChanged:
 
     def test_attach_says_so(self, waiting, go, memory, fake_time):
         change(waiting, max_shots=40)
-        (attached,) = jobs.attach(memory, waiting, patience=go.patience, clock=fake_time.clock())
+        (attached,) = actions.attach(memory, waiting, patience=go.patience, clock=fake_time.clock())
         assert "shots=50 is not within 1 to 40" in str(attached.error)
         assert waiting.n_jobs == 1
 
@@ -127,7 +127,7 @@ def test_a_cap_that_was_lowered_stops_what_is_planned_and_brings_home_what_is_se
     assert go.states() == ["done", "planned", "planned"]
     assert slow.n_jobs == 1
     assert memory.cap_usd("run a") == 5
-    (attached,) = jobs.attach(memory, slow, patience=go.patience, clock=fake_time.clock())
+    (attached,) = actions.attach(memory, slow, patience=go.patience, clock=fake_time.clock())
     assert isinstance(attached.error, BudgetError)
     go(slow)
     assert slow.n_jobs == 3

@@ -13,7 +13,7 @@ from qcaan.errors import (
     UnknownFateError,
     UnknownJobError,
 )
-from qcaan.execution import Fault, Request, jobs
+from qcaan.execution import Fault, Request, actions, jobs
 from qcaan.execution.estimate import estimate
 
 CIRCUIT = Circuit(2).ry(theta[0], 0).cx(0, 1)
@@ -39,13 +39,13 @@ def test_what_may_have_been_sent_is_never_called_unsent(go, scripted, memory, de
         go(device)
     device.submit = whole
     assert go.states() == ["sending", "planned", "planned"]
-    rows = jobs.cancel(memory, device, run="a")
+    rows = actions.cancel(memory, device, run="a")
     if dedupe == "search":
         assert [row.state for row in rows] == ["cancelled"] * 3
         assert device.bill_usd == 0
         return
     assert [row.state for row in rows] == ["sending", "cancelled", "cancelled"]
-    jobs.release(memory, rows[0].key)
+    actions.release(memory, rows[0].key)
     # A person looked, where only a person can look; otherwise the money may be gone.
     assert jobs.costs(memory)[0].usd == pytest.approx(0 if dedupe == "none" else PRICE)
 
@@ -63,7 +63,7 @@ def test_what_never_arrived_is_cancelled_where_that_can_be_known(go, scripted, m
     with pytest.raises(Killed):
         go(device)
     device.submit = whole
-    first, *_ = jobs.cancel(memory, device, run="a", patience=go.patience, clock=fake_time.clock())
+    first, *_ = actions.cancel(memory, device, run="a", patience=go.patience, clock=fake_time.clock())
     assert (first.outcome, first.state) == (("cancelled",) * 2 if dedupe == "search" else ("unknown", "sending"))
     assert jobs.costs(memory)[0].usd_reserved == pytest.approx(0 if dedupe == "search" else PRICE)
     assert device.n_jobs == 0
@@ -97,8 +97,8 @@ def test_a_job_serves_one_submission(go, scripted, memory):
         go(device)
     key = memory.call("a", "t").submissions[1].key
     with pytest.raises(ConfigError, match="cannot count twice"):
-        jobs.adopt(memory, key, "1")
-    jobs.adopt(memory, key, "2")
+        actions.adopt(memory, key, "1")
+    actions.adopt(memory, key, "2")
     go(device)
     assert device.n_jobs == 3
 

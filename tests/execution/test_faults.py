@@ -20,7 +20,7 @@ from qcaan.errors import (
     UnknownFateError,
     UnknownJobError,
 )
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, actions, jobs
 
 DEDUPES = ("key", "search", "none")
 ANY_ORDER = pytest.mark.parametrize("workers", [1, 4])
@@ -97,7 +97,7 @@ def test_same_reason_twice_is_terminal_and_siblings_survive(rig):
     with pytest.raises(JobFailedError):
         doomed.go()
     assert doomed.device.n_jobs == jobs_before == 4
-    jobs.release(doomed.store, doomed.store.call("a", "t").submissions[1].key)
+    actions.release(doomed.store, doomed.store.call("a", "t").submissions[1].key)
     results = doomed.go()
     doomed.check(results, n_jobs=5)
 
@@ -118,7 +118,7 @@ def test_same_reason_in_a_partial_batch_is_terminal_for_that_circuit_alone(rig):
         partly.go()
     done = [s for s in partly.store.call("a", "t").submissions if s.state == "partial"]
     assert [sorted(s.failures) for s in done] == [[0, 1], [0]]
-    jobs.release(partly.store, done[-1].key)
+    actions.release(partly.store, done[-1].key)
     partly.check(partly.go(), n_jobs=3)
 
 
@@ -234,14 +234,14 @@ class TestNoDedupe:
         assert [s.state for s in rows] == ["done", "sending", "done"]
         with pytest.raises(UnknownFateError):
             blind.go()
-        jobs.adopt(blind.store, rows[1].key, "2")
+        actions.adopt(blind.store, rows[1].key, "2")
         blind.check(blind.go(), n_jobs=3)
 
     def test_a_person_finds_no_job_and_releases(self, rig):
         blind = rig(Fault("submit", 2, "reset"), dedupe="none")
         with pytest.raises(UnknownFateError):
             blind.go()
-        jobs.release(blind.store, blind.store.call("a", "t").submissions[1].key)
+        actions.release(blind.store, blind.store.call("a", "t").submissions[1].key)
         blind.check(blind.go(), n_jobs=3)
 
 

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import update
 
 from qcaan.circuits.circuit import Circuit, theta
-from qcaan.circuits.report import FORTE_FIGURES
 from qcaan.errors import (
     BudgetError,
     ConfigError,
@@ -17,13 +16,11 @@ from qcaan.errors import (
     IntegrityError,
     JobFailedError,
     StoreError,
-    TargetError,
     UnavailableError,
     UnknownJobError,
 )
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, jobs, upkeep
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, actions, jobs, upkeep
 from qcaan.execution.counts import Counts, Failed
-from qcaan.execution.estimate import estimate
 from qcaan.execution.policy import Patience
 from qcaan.execution.schema import submissions
 
@@ -63,18 +60,33 @@ def test_list_and_costs(store, go, fake_time, sampler):
     assert [c.run for c in jobs.costs(store, run="b")] == ["b"]
 
 
+def test_the_latest_of_the_list(store, go, fake_time, sampler):
+    slow = device(fake_time, queue_s=100)
+    with pytest.raises(DetachedError):
+        go(slow)
+    go(sampler(), name="b")
+    everything = jobs.list_jobs(store)
+    assert [job.run for job in everything] == ["a", "a", "b"]
+    assert jobs.list_jobs(store, latest=2) == everything[1:]
+    assert jobs.list_jobs(store, latest=9) == everything
+    assert jobs.list_jobs(store, latest=1, only_open=True) == everything[1:2]
+    assert jobs.list_jobs(store, latest=1, run="a") == everything[1:2]
+    assert (jobs.count_jobs(store), jobs.count_jobs(store, run="b"), jobs.count_jobs(store, run="c")) == (3, 1, 0)
+    assert (jobs.count_jobs(store, only_open=True), jobs.count_jobs(store, run="b", only_open=True)) == (2, 0)
+
+
 def test_attach_brings_home_what_another_process_sent(store, go, fake_time):
     slow = device(fake_time, queue_s=100)
     with pytest.raises(DetachedError):
         go(slow)
     (cost,) = jobs.costs(store)
     assert (cost.usd, cost.usd_reserved) == (0, pytest.approx(8.6))
-    (still,) = jobs.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
+    (still,) = actions.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
     assert isinstance(still.error, DetachedError)
     fake_time.now += 100
-    (home,) = jobs.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
+    (home,) = actions.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
     assert (home.run, home.tag, home.error) == ("a", "t", None)
-    assert jobs.attach(store, slow) == []
+    assert actions.attach(store, slow) == []
     calls = slow.called("submit"), slow.called("fetch")
     assert [r.shots for r in go(slow)[0]] == [50, 50]
     assert (slow.called("submit"), slow.called("fetch")) == calls
@@ -85,9 +97,9 @@ def test_attach_is_for_one_device_and_one_run(store, go, fake_time, sampler):
     for name in "ab":
         with pytest.raises(DetachedError):
             go(slow, name=name)
-    assert jobs.attach(store, sampler()) == []
+    assert actions.attach(store, sampler()) == []
     fake_time.now += 100
-    assert [a.run for a in jobs.attach(store, slow, run="b", patience=PATIENCE, clock=fake_time.clock())] == ["b"]
+    assert [a.run for a in actions.attach(store, slow, run="b", patience=PATIENCE, clock=fake_time.clock())] == ["b"]
 
 
 def test_attach_keeps_to_the_cap(store, go, fake_time):
@@ -95,7 +107,7 @@ def test_attach_keeps_to_the_cap(store, go, fake_time):
     with pytest.raises(DetachedError):
         go(partly, budget=Budget(8.4))
     fake_time.now += 100
-    (attached,) = jobs.attach(store, partly, patience=PATIENCE, clock=fake_time.clock())
+    (attached,) = actions.attach(store, partly, patience=PATIENCE, clock=fake_time.clock())
     assert isinstance(attached.error, BudgetError)
     assert store.cap_usd("run a") == pytest.approx(8.4)
     assert math.isinf(store.cap_usd("other"))
@@ -119,7 +131,7 @@ def test_attach_pays_from_the_budget_of_each_submission(store, go, fake_time):
     before = [(s.state, s.budget) for s in store.call("a", "t").submissions]
     assert sorted(before) == [("done", "A"), ("planned", "A"), ("planned", "B")]
     store.reserve("B", 5.0)
-    (attached,) = jobs.attach(store, wavering, patience=PATIENCE, clock=fake_time.clock())
+    (attached,) = actions.attach(store, wavering, patience=PATIENCE, clock=fake_time.clock())
     assert attached.error is None
     assert [(s.state, s.budget) for s in store.call("a", "t").submissions] == [("done", fund) for _, fund in before]
     assert (store.cap_usd("A"), store.cap_usd("B")) == (20, 5)
@@ -132,7 +144,7 @@ def test_attach_calls_it_a_time_out_only_if_nothing_worse_happened(store, go, fa
             go(slow, budget=Budget(20, name))
     with pytest.raises(BudgetError):
         store.reserve("B", 1.0)
-    (attached,) = jobs.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
+    (attached,) = actions.attach(store, slow, patience=PATIENCE, clock=fake_time.clock())
     assert isinstance(attached.error, BudgetError)
     assert any("also: DetachedError" in note for note in attached.error.__notes__)
 
@@ -141,7 +153,7 @@ def test_cancel(store, go, fake_time):
     slow = device(fake_time, Fault("submit", 2, "offline"), queue_s=100)
     with pytest.raises(Exception, match="offline|still queued"):
         go(slow)
-    rows = jobs.cancel(store, slow, run="a")
+    rows = actions.cancel(store, slow, run="a")
     assert [row.state for row in rows] == ["cancelled", "cancelled"]
     assert slow.bill_usd == 0
     (cost,) = jobs.costs(store)
@@ -149,7 +161,7 @@ def test_cancel(store, go, fake_time):
     with pytest.raises(JobFailedError, match="was cancelled"):
         go(slow)
     with pytest.raises(ConfigError, match="no submission with the key k"):
-        jobs.cancel(store, slow, key="k")
+        actions.cancel(store, slow, key="k")
 
 
 def test_cancel_goes_on_after_a_job_that_errs(store, go, fake_time, monkeypatch):
@@ -166,7 +178,7 @@ def test_cancel_goes_on_after_a_job_that_errs(store, go, fake_time, monkeypatch)
 
     monkeypatch.setattr(slow, "poll", forgetful)
     with pytest.raises(UnknownJobError, match="job 1") as caught:
-        jobs.cancel(store, slow)
+        actions.cancel(store, slow)
     rows = jobs.list_jobs(store)
     assert [row.state for row in rows] == ["sent", "cancelled", "sent", "cancelled"]
     own, other, *told = caught.value.__notes__
@@ -175,7 +187,7 @@ def test_cancel_goes_on_after_a_job_that_errs(store, go, fake_time, monkeypatch)
     assert f"submission {rows[2].key}" in other
     assert told == [f"submission {rows[k].key}: cancelled, 0.00 USD charged" for k in (1, 3)]
     monkeypatch.undo()
-    assert {row.state for row in jobs.cancel(store, slow)} == {"cancelled"}
+    assert {row.state for row in actions.cancel(store, slow)} == {"cancelled"}
     assert slow.bill_usd == 0
 
 
@@ -184,7 +196,7 @@ def test_cancelling_a_job_that_has_ended_keeps_its_shots(store, go, fake_time):
     with pytest.raises(DetachedError):
         go(slow)
     fake_time.now += 100
-    assert [row.state for row in jobs.cancel(store, slow)] == ["sent", "sent"]
+    assert [row.state for row in actions.cancel(store, slow)] == ["sent", "sent"]
     assert [r.shots for r in go(slow)[0]] == [50, 50]
     assert slow.bill_usd == pytest.approx(jobs.costs(store)[0].usd)
 
@@ -193,7 +205,7 @@ def test_a_running_job_that_is_cancelled_stays_committed(store, go, fake_time):
     slow = device(fake_time, run_s=100)
     with pytest.raises(DetachedError):
         go(slow)
-    jobs.cancel(store, slow)
+    actions.cancel(store, slow)
     assert jobs.costs(store)[0].usd == pytest.approx(8.6)
 
 
@@ -302,7 +314,7 @@ def test_keys_may_be_shortened(store, go, fake_time):
     with pytest.raises(DetachedError):
         go(slow)
     first, second = (job.key for job in jobs.list_jobs(store))
-    assert [job.key for job in jobs.cancel(store, slow, key=first[:8])] == [first]
+    assert [job.key for job in actions.cancel(store, slow, key=first[:8])] == [first]
     assert store.by_key(second[:8]).key == second
     for wrong in ("", "%", "_" * 8, first[:8] + "x"):
         with pytest.raises(ConfigError, match="no submission with the key"):
@@ -365,28 +377,6 @@ def test_release_and_adopt_are_refused_where_they_would_lose_something(store, go
     go(device(fake_time))
     key = jobs.list_jobs(store)[0].key
     with pytest.raises(ConfigError, match="nothing to release"):
-        jobs.release(store, key)
+        actions.release(store, key)
     with pytest.raises(ConfigError, match="only one without a job"):
-        jobs.adopt(store, key, "7")
-
-
-def test_estimate(store, go, fake_time):
-    scripted = device(fake_time, max_shots=30)
-    found = estimate(WANTED, scripted.target)
-    assert (found.n_submissions, found.n_circuits, found.shots) == (4, 2, 100)
-    assert found.usd_low == pytest.approx(4 * 0.3 + 100 * 0.08)
-    assert found.usd_high == pytest.approx(3 * found.usd_low)
-    assert found.expected_s is None
-    assert found.expected_from.startswith("unknown: the store has no job on scripted device that is done")
-    # Two circuits of two pulses each, 50 shots of each.
-    figures = replace(FORTE_FIGURES, one_qubit_s=0.1, readout_s=0.01)
-    by_figures = estimate(WANTED, replace(scripted.target, figures=figures), store=store)
-    assert by_figures.expected_s == pytest.approx(100 * (2 * 0.1 + 0.01))
-    assert "its queue comes on top" in by_figures.expected_from
-    assert scripted.n_jobs == 0
-    slow = device(fake_time, queue_s=6)
-    go(slow)
-    assert estimate(WANTED, slow.target, store=store).expected_s >= 6
-    assert go(scripted, tag="v")
-    with pytest.raises(TargetError):
-        estimate(WANTED, device(fake_time, min_shots=51).target)
+        actions.adopt(store, key, "7")

@@ -7,7 +7,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.errors import ConfigError, StoreError, UnavailableError
-from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, jobs
+from qcaan.execution import Budget, Fault, Request, Runner, ScriptedBackend, Store, actions
 from qcaan.execution.journal_log import FIELDS
 from qcaan.execution.schema import store_url
 
@@ -48,8 +48,8 @@ def test_failures_refusals_and_what_a_person_does(memory, records, fake_time):
     device = ScriptedBackend(kind="emulator", clock=fake_time, faults=faults)
     with pytest.raises(UnavailableError):
         go(device, memory, fake_time)
-    jobs.cancel(memory, device, run="a")
-    jobs.release(memory, memory.call("a", "t").submissions[1].key)
+    actions.cancel(memory, device, run="a")
+    actions.release(memory, memory.call("a", "t").submissions[1].key)
     steps = " ".join(one["step"] for one in records())
     assert steps == "planned sending sent failed planned sending unsent error cancelled released"
     assert [one["usd"] for one in records() if one["step"] == "failed"] == [0.0]

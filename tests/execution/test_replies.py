@@ -7,7 +7,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.errors import ConfigError, DetachedError, IntegrityError, JobFailedError, StoreError
-from qcaan.execution import Fault, Request, ScriptedBackend, Store, jobs, upkeep
+from qcaan.execution import Fault, Request, ScriptedBackend, Store, actions, jobs, upkeep
 from qcaan.execution.backend import Counts, Failed
 from qcaan.execution.counts import unpack
 from qcaan.execution.records import KEPT
@@ -42,7 +42,7 @@ class TestGivenUp:
         device = scripted(Fault("job", 1, "partial"), Fault("job", 2, "stuck"), max_circuits=3)
         with pytest.raises(JobFailedError):
             go(device, patience=once)
-        jobs.release(memory, memory.call("a", "t").submissions[0].key)
+        actions.release(memory, memory.call("a", "t").submissions[0].key)
         with pytest.raises(DetachedError):
             go(device)
         assert go.states() == ["done", "sent"]
@@ -54,7 +54,7 @@ class TestGivenUp:
 
         monkeypatch.setattr(ScriptedBackend, "decode", corrected)
         assert len(upkeep.redecode(memory, "scripted", device)) == 1
-        (attached,) = jobs.attach(memory, device, patience=go.patience, clock=fake_time.clock())
+        (attached,) = actions.attach(memory, device, patience=go.patience, clock=fake_time.clock())
         assert isinstance(attached.error, DetachedError)
         assert go.states() == ["done", "sent"]
         assert device.n_jobs == 2
@@ -106,7 +106,7 @@ class TestRelease:
 
     def test_one_that_nobody_tried_to_read_is_refused(self, go, replied, memory, key):
         with pytest.raises(ConfigError, match="the reply is in the store, and 'qcaan jobs redecode' reads it again"):
-            jobs.release(memory, key)
+            actions.release(memory, key)
         assert upkeep.redecode(memory, "scripted", replied) == [key]
         assert [r.shots for r in go(replied)[0]] == [50, 50, 50]
         assert replied.n_jobs == 1
@@ -119,7 +119,7 @@ class TestRelease:
             go(replied) if tried_by == "resume" else upkeep.redecode(memory, "scripted", replied)
         assert tried_by == "redecode" or KEPT in caught.value.__notes__
         assert (go.states(), jobs.list_jobs(memory)[0].reason) == (["replied"], "unreadable: odd")
-        jobs.release(memory, key)
+        actions.release(memory, key)
         monkeypatch.setattr(ScriptedBackend, "decode", whole)
         assert upkeep.redecode(memory, "scripted", replied) == []  # what is given up stays so
         assert [r.shots for r in go(replied)[0]] == [50, 50, 50]
@@ -134,7 +134,7 @@ class TestRelease:
         assert upkeep.redecode(memory, "scripted", replied) == [key]
         assert jobs.list_jobs(memory)[0].reason == ""
         with pytest.raises(ConfigError, match="nothing to release"):
-            jobs.release(memory, key)
+            actions.release(memory, key)
 
 
 @pytest.mark.parametrize("good", [1, 2])

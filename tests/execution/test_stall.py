@@ -7,7 +7,7 @@ import pytest
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.errors import DetachedError
-from qcaan.execution import Fault, Request, Runner, ScriptedBackend, Store, jobs
+from qcaan.execution import Fault, Request, Runner, ScriptedBackend, Store, actions, jobs
 from qcaan.execution.backend import JobState, JobStatus
 from qcaan.execution.policy import Patience
 
@@ -77,7 +77,7 @@ def test_a_process_that_attaches_says_it_at_once(go, memory, fake_time, warnings
         go(stuck, patience=patience)
     fake_time.now += 4000
     assert warnings() == []
-    jobs.attach(memory, stuck, patience=patience, clock=fake_time.clock())
+    actions.attach(memory, stuck, patience=patience, clock=fake_time.clock())
     assert len(warnings()) == 1
 
 
