@@ -5,10 +5,10 @@ devices, its prices. Whatever a service is told is on disk before the reply and 
 queue and a bill, and misbehave on demand.
 
 ```
-launcher ── server ── app ──┬── jobs ── physics     queue, devices, bill; what circuits give
-                            ├── faults              what goes wrong on purpose
-                            ├── page.html           what people see at /
-                            └── disk                what survives
+launcher ── vendor ── server ── app ──┬── jobs ── physics     queue, devices, bill; what circuits give
+                                      ├── faults              what goes wrong on purpose
+                                      ├── page.html           what people see at /
+                                      └── disk                what survives
 candidate: the service as a driver's conformance is judged against it
 braket, ionq: the vendors
 ```

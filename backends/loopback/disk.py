@@ -66,7 +66,7 @@ class Disk:
             batch, self._pending = self._pending, []
             try:
                 await self._run(lambda: self._commit(batch))
-            except BaseException:
+            except BaseException:  # a cancelled call must lose the records of no other
                 self._pending = batch + self._pending
                 raise
 

@@ -84,7 +84,7 @@ class Launcher:
             self._start()
             if self._faults is not None:
                 self.set_faults(self._faults)
-        except BaseException:
+        except BaseException:  # Ctrl-C too must not leave the process behind
             self.__exit__(None, None, None)
             raise
         return self

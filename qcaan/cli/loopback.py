@@ -34,7 +34,10 @@ def loopback(
     service: Annotated[
         str, typer.Argument(metavar="SERVICE", help="The provider: braket or ionq.", autocompletion=_services)
     ],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8089,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0 for a free one; without it braket's is 8089, ionq's 8090."),
+    ] = None,
     host: Annotated[str, typer.Option(help="A loopback address; others are refused.")] = "127.0.0.1",
     faults: Annotated[
         Path | None, typer.Option(help="YAML file of faults, as examples/faults.yaml; without, the last ones stay.")

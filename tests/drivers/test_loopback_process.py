@@ -17,6 +17,7 @@ from botocore import exceptions
 from botocore.config import Config
 from typer.testing import CliRunner
 
+from backends.loopback import braket, ionq
 from backends.loopback.braket import Loopback
 from qcaan.cli import app
 from qcaan.errors import ConfigError, StoreError
@@ -55,6 +56,12 @@ def results(client, s3, arns):
     keys = [f"{answer['outputS3Directory']}/results.json" for answer in answers]
     bodies = [json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in keys]
     return [body["measurementProbabilities"] for body in bodies]
+
+
+def test_every_vendor_has_its_own_port_and_the_help_names_it():
+    told = " ".join(CliRunner(env={"COLUMNS": "300"}).invoke(app, ["loopback", "--help"]).output.split())
+    assert f"braket's is {braket.serve.port}, ionq's {ionq.serve.port}" in told
+    assert braket.serve.port != ionq.serve.port
 
 
 @pytest.mark.usefixtures("only_loopback")

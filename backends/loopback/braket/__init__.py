@@ -11,11 +11,14 @@ app ──┬── protocol        botocore's service model, the server's half
 ```
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from backends.loopback.launcher import Launcher
+from backends.loopback.vendor import Vendor
+
+if TYPE_CHECKING:
+    from backends.loopback.faults import Vocabulary
+    from backends.loopback.vendor import Build
 
 __all__ = ["Loopback", "serve"]
 
@@ -28,46 +31,11 @@ class Loopback(Launcher):
     vendor = "braket"
 
 
-def serve(
-    *,
-    port: int,
-    host: str,
-    state: Path,
-    faults: Path | None,
-    latency_s: float,
-    run_s: float,
-    noise: Literal["device", "none"],
-    seed: int,
-    repeatable: bool,
-    program_sets: bool,
-    announce: Callable[[str, dict[str, str], tuple[str, ...]], None],
-) -> None:
-    """Run the service until SIGINT or SIGTERM.
+def _load(program_sets: bool) -> "tuple[Vocabulary, Build]":
+    from backends.loopback.braket.app import BraketApp
+    from backends.loopback.braket.service import VOCABULARY, Service
 
-    `announce` gets its URL, its environment, and the variables that must not be set, as soon as it answers.
-
-    Raises:
-        MissingSDK: a package that the service needs is not installed.
-        ConfigError: an option is wrong, the port is taken, or another service has the state open.
-    """
-    from qcaan.errors import MissingSDK
-
-    try:
-        from backends.loopback import server
-        from backends.loopback.braket.app import BraketApp
-        from backends.loopback.braket.service import VOCABULARY, Service
-        from backends.loopback.jobs import Pace
-        from backends.loopback.physics import Physics
-    except ImportError as error:
-        raise MissingSDK("loopback", (error.name or str(error)).partition(".")[0]) from error
-    pace = Pace(queue_s=latency_s, run_s=run_s, physics=Physics(noise, seed, repeatable))
-    options = server.Options(vendor="braket", state=state, port=port, host=host, faults=faults)
-    server.serve(
-        options,
-        VOCABULARY,
-        lambda disk: BraketApp(Service(disk, pace, program_sets=program_sets)),
-        lambda url: announce(url, environment(url), ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")),
-    )
+    return VOCABULARY, lambda disk, pace: BraketApp(Service(disk, pace, program_sets=program_sets))
 
 
 def environment(url: str) -> dict[str, str]:
@@ -89,3 +57,8 @@ def environment(url: str) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost,::1",
         "no_proxy": "127.0.0.1,localhost,::1",
     }
+
+
+serve = Vendor(
+    name="braket", port=8089, load=_load, environment=environment, unset=("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+)

@@ -14,11 +14,15 @@ The computers are those whose capabilities qcaan ships, with their fidelities; t
 public ones.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from backends.loopback.launcher import Launcher
+from backends.loopback.vendor import Vendor
+from qcaan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from backends.loopback.faults import Vocabulary
+    from backends.loopback.vendor import Build
 
 __all__ = ["Loopback", "serve"]
 
@@ -29,43 +33,13 @@ class Loopback(Launcher):
     vendor = "ionq"
 
 
-def serve(
-    *,
-    port: int,
-    host: str,
-    state: Path,
-    faults: Path | None,
-    latency_s: float,
-    run_s: float,
-    noise: Literal["device", "none"],
-    seed: int,
-    repeatable: bool,
-    program_sets: bool,
-    announce: Callable[[str, dict[str, str], tuple[str, ...]], None],
-) -> None:
-    """Run the service until SIGINT or SIGTERM.
-
-    `announce` gets its URL, its environment, and the variables that must not be set, as soon as it answers.
-
-    Raises:
-        MissingSDK: a package that the service needs is not installed.
-        ConfigError: an option is wrong, the port is taken, or another service has the state open.
-    """
-    from qcaan.errors import ConfigError, MissingSDK
+def _load(program_sets: bool) -> "tuple[Vocabulary, Build]":
+    from backends.loopback.ionq.app import IonqApp
+    from backends.loopback.ionq.jobs import VOCABULARY
 
     if program_sets:
         raise ConfigError("--program-sets: IonQ has none, several circuits are always one job; leave it out")
-    try:
-        from backends.loopback import server
-        from backends.loopback.ionq.app import IonqApp
-        from backends.loopback.ionq.jobs import VOCABULARY
-        from backends.loopback.jobs import Pace
-        from backends.loopback.physics import Physics
-    except ImportError as error:
-        raise MissingSDK("loopback", (error.name or str(error)).partition(".")[0]) from error
-    pace = Pace(queue_s=latency_s, run_s=run_s, physics=Physics(noise, seed, repeatable))
-    options = server.Options(vendor="ionq", state=state, port=port, host=host, faults=faults)
-    server.serve(options, VOCABULARY, lambda disk: IonqApp(disk, pace), lambda url: announce(url, environment(url), ()))
+    return VOCABULARY, IonqApp
 
 
 def environment(url: str) -> dict[str, str]:
@@ -79,3 +53,6 @@ def environment(url: str) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost,::1",
         "no_proxy": "127.0.0.1,localhost,::1",
     }
+
+
+serve = Vendor(name="ionq", port=8090, load=_load, environment=environment)
