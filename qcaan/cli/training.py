@@ -258,7 +258,7 @@ def _finish(run: "RunDirectory") -> None:
     except KeyboardInterrupt:
         console.print(f"\nstopped, nothing is lost; go on with: qcaan resume {plain(run.path)}")
         raise
-    except Exception:
+    except Exception:  # whatever stopped it, its checkpoint is there to go on from
         console.print(f"\ngo on with: qcaan resume {plain(run.path)}")
         raise
     scored = [record for record in run.metrics() if "eval/fid" in record]

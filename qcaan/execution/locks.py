@@ -97,7 +97,7 @@ def _file(path: str, busy: str, wait_s: float) -> Iterator[Held]:
             _wait(lambda: _flock(descriptor), busy, wait_s)  # noqa: B023 - called before the next turn
             if _same_file(descriptor, path):  # else its last holder removed it between our open and our lock
                 break
-        except BaseException:
+        except BaseException:  # Ctrl-C while it waits, too: nobody else would close the descriptor
             os.close(descriptor)
             raise
         os.close(descriptor)

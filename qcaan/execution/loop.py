@@ -104,7 +104,7 @@ class Loop:
             with suppress(Stopped):
                 while self._alive and not self.stopping:
                     self._turn()
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too: what is in the air is brought down first
             self._land(error)
             raise
         else:
@@ -174,7 +174,7 @@ class Loop:
             place = steps.send(value) if error is None else steps.throw(error)
         except StopIteration:
             del self._alive[steps]
-        except BaseException:
+        except BaseException:  # whatever ended it, it is not to be resumed
             del self._alive[steps]
             raise
         else:

@@ -271,7 +271,7 @@ class ScriptedBackend(Backend):
         self._state.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # whatever ended it, no transaction stays open
             self._state.execute("ROLLBACK")
             raise
         self._state.execute("COMMIT")

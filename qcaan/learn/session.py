@@ -32,6 +32,7 @@ from qcaan.learn.priors import Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.share import Share
 from qcaan.learn.team import Team
+from qcaan.learn.tracking import resolved
 from qcaan.learn.trained import Trained
 
 Report = Callable[[JobProgress | Work], None]
@@ -83,11 +84,13 @@ class Session:
         """Open the device and the store, and restore the last checkpoint if there is one.
 
         Raises:
-            ConfigError: the backend or its options are wrong.
+            ConfigError: the backend or its options are wrong, or MLflow cannot be told as `train.mlflow` says.
             BackendError: the device cannot be opened; under the policy "replay", only if exact gradients need it.
             DataError: the checkpoint is damaged, or does not fit the configuration.
             StoreError: the store cannot be opened.
         """
+        if run.config.train.mlflow:
+            resolved(run.config.train.mlflow)  # before there is anything to pay
         backend = _open_backend(run.config)
         store = Store.open(run.store_url)
         try:
@@ -98,7 +101,7 @@ class Session:
         except KeyError as error:
             store.close()
             raise DataError(f"the last checkpoint in {run.checkpoints} lacks {error}: remove it") from error
-        except BaseException:
+        except BaseException:  # Ctrl-C too must not leave the store open
             store.close()
             raise
         return session
@@ -119,6 +122,7 @@ class Session:
             "threads": torch.get_num_threads(),
         }
         self._run.truncate_metrics(self.step)
+        self._run.track()
         self._run.add_segment(self.step, facts)
 
     def draw(self, tag: str) -> None:

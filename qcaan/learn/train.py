@@ -68,7 +68,7 @@ def prepare(
     run = RunDirectory.create(config, out, budget, start)
     try:
         Session.open(run, schedule.total).close()
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves nothing behind
         shutil.rmtree(run.path)
         raise
     return run
