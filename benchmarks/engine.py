@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from simulators import GRADIENTS, PACKAGES, PEERS, SINGLE_PRECISION, Array, Run, qulacs
+from simulators import GRADIENTS, INTERFACES, PACKAGES, PEERS, SINGLE_PRECISION, Array, Run, qulacs, torch_gradient
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.native import ARIA, FORTE
@@ -97,6 +97,7 @@ def benchmark(works: list[str], skip: list[str]) -> Rows:
         yield from forward(f"probabilities {work}", circuit, rng.uniform(-np.pi, np.pi, (1, circuit.n_params)), skip)
         if n <= 16:
             yield from backward(f"gradient {work}", circuit, rng, skip)
+            yield from through_torch(f"gradient through torch {work}", circuit, rng, skip)
             yield from native(work, circuit, rng.uniform(-np.pi, np.pi, (1, circuit.n_params)))
         if n <= 12:
             batch = rng.uniform(-np.pi, np.pi, (100, circuit.n_params))
@@ -121,6 +122,16 @@ def backward(work: str, circuit: Circuit, rng: np.random.Generator, skip: list[s
 
     builds = {name: partial(build, circuit, values, target) for name, build in GRADIENTS.items() if name not in skip}
     yield from compare(work, gradient, builds)
+
+
+def through_torch(work: str, circuit: Circuit, rng: np.random.Generator, skip: list[str]) -> Rows:
+    """The same gradient through our torch function, and through the peers' own interfaces."""
+    from qcaan.learn.differentiable import probabilities
+
+    values, target = rng.uniform(-np.pi, np.pi, circuit.n_params), rng.dirichlet(np.ones(2**circuit.n_qubits))
+    ours = torch_gradient(partial(probabilities, circuit), values, target)
+    builds = {name: partial(build, circuit, values, target) for name, build in INTERFACES.items() if name not in skip}
+    yield from compare(work, ours, builds)
 
 
 def native(work: str, circuit: Circuit, batch: Array) -> Rows:

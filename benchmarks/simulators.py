@@ -173,6 +173,33 @@ def lightning_gradient(circuit: Circuit, values: Array, target: Array) -> Run:
     return run
 
 
+def default_qubit_torch(circuit: Circuit, values: Array, target: Array) -> Run:
+    """PennyLane's torch interface, by backpropagation."""
+    import pennylane as qml
+
+    node = qml.QNode(
+        lambda x: (_lightning(circuit, x), qml.probs(wires=range(circuit.n_qubits)))[1],
+        qml.device("default.qubit", wires=circuit.n_qubits),
+        interface="torch",
+        diff_method="backprop",
+    )
+    return torch_gradient(node, values, target)
+
+
+def torch_gradient(probabilities: Callable[[Any], Any], values: Array, target: Array) -> Run:
+    """The gradient of the loss by `values`, through torch; `probabilities` maps a tensor to a tensor."""
+    import torch
+
+    theta, goal = torch.tensor(values, requires_grad=True), torch.tensor(target)
+
+    def run() -> Array:
+        loss = -(goal * torch.log(torch.clip(probabilities(theta), 1e-12))).sum()
+        (gradient,) = torch.autograd.grad(loss, theta)
+        return np.asarray(gradient.numpy())
+
+    return run
+
+
 def _qiskit(circuit: Circuit) -> Any:
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
@@ -252,6 +279,10 @@ PEERS: dict[str, Callable[[Circuit, Array], Run]] = {
 GRADIENTS: dict[str, Callable[[Circuit, Array, Array], Run]] = {
     "qulacs": qulacs_gradient, "qujax": qujax_gradient, "lightning adjoint": lightning_gradient,
 }  # fmt: skip
+INTERFACES: dict[str, Callable[[Circuit, Array, Array], Run]] = {
+    "qujax (jax)": qujax_gradient, "default.qubit (torch)": default_qubit_torch,
+}  # fmt: skip
+"""Gradients through an interface for machine learning."""
 SINGLE_PRECISION = ("qsim", "cirq")
 PACKAGES = (
     "numpy", "numba", "qulacs", "scaluq", "qujax", "jax", "pennylane-lightning", "qiskit-aer", "qsimcirq", "cirq-core",
