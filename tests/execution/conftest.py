@@ -161,6 +161,29 @@ def go(memory: Store, fake_time: FakeTime, patience: Patience) -> Callable[..., 
     return run
 
 
+@pytest.fixture
+def killed_in_submit(go: Callable[..., object]) -> Callable[..., None]:
+    """`killed_in_submit(device, accepted=...)`: the process of `go` dies in its first submit, which arrived or not."""
+
+    class Killed(BaseException):
+        pass
+
+    def run(device: ScriptedBackend, *, accepted: bool) -> None:
+        whole = device.submit
+
+        def submit(*given: object) -> None:
+            if accepted:
+                whole(*given)
+            raise Killed
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(device, "submit", submit)
+            with pytest.raises(Killed):
+                go(device)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def person_decides() -> Callable[[Store, ScriptedBackend], None]:
     """What a person does who is asked: look at the provider's list of jobs, give up what was cancelled."""

@@ -134,23 +134,13 @@ def test_a_cap_that_was_lowered_stops_what_is_planned_and_brings_home_what_is_se
 
 
 @pytest.mark.parametrize("n_accepted", [1, 3])
-def test_a_cap_that_was_lowered_brings_home_what_is_found_at_the_device(go, scripted, memory, n_accepted):
+def test_a_cap_that_was_lowered_brings_home_what_is_found_at_the_device(
+    go, scripted, memory, n_accepted, killed_in_submit
+):
     """Adoption costs nothing, and no error is raised if nothing else is left to be sent."""
 
-    class Killed(BaseException):
-        pass
-
     device = scripted(dedupe="search", max_circuits=1 if n_accepted == 1 else 3)
-    whole = device.submit
-
-    def submit(*given):
-        whole(*given)
-        raise Killed
-
-    device.submit = submit
-    with pytest.raises(Killed):
-        go(device)
-    device.submit = whole
+    killed_in_submit(device, accepted=True)
     if n_accepted == 3:
         assert [r.shots for r in go(device, budget=Budget(0.5 * PRICE))[0]] == [50, 50, 50]
         assert go.states() == ["done"]
@@ -163,18 +153,9 @@ def test_a_cap_that_was_lowered_brings_home_what_is_found_at_the_device(go, scri
     assert memory.call("a", "t").submissions[0].usd == pytest.approx(device.bill_usd)
 
 
-def test_what_is_not_found_at_the_device_needs_room_under_the_cap(go, scripted, memory):
-    class Killed(BaseException):
-        pass
-
-    def submit(*_):
-        raise Killed
-
+def test_what_is_not_found_at_the_device_needs_room_under_the_cap(go, scripted, killed_in_submit):
     device = scripted(dedupe="search")
-    whole, device.submit = device.submit, submit
-    with pytest.raises(Killed):
-        go(device)
-    device.submit = whole
+    killed_in_submit(device, accepted=False)
     with pytest.raises(BudgetError):
         go(device, budget=Budget(5))
     assert (go.states(), device.n_jobs) == (["sending", "planned", "planned"], 0)

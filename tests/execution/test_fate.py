@@ -23,21 +23,9 @@ PRICE = 0.3 + 50 * 0.08
 
 
 @pytest.mark.parametrize("dedupe", ["key", "search", "none"])
-def test_what_may_have_been_sent_is_never_called_unsent(go, scripted, memory, dedupe, fake_time):
-    class Killed(BaseException):
-        pass
-
+def test_what_may_have_been_sent_is_never_called_unsent(go, scripted, memory, dedupe, killed_in_submit):
     device = scripted(dedupe=dedupe, queue_s=100)
-    whole = device.submit
-
-    def submit(*args):
-        whole(*args)
-        raise Killed
-
-    device.submit = submit
-    with pytest.raises(Killed):
-        go(device)
-    device.submit = whole
+    killed_in_submit(device, accepted=True)
     assert go.states() == ["sending", "planned", "planned"]
     rows = actions.cancel(memory, device, run="a")
     if dedupe == "search":
@@ -51,39 +39,20 @@ def test_what_may_have_been_sent_is_never_called_unsent(go, scripted, memory, de
 
 
 @pytest.mark.parametrize("dedupe", ["key", "search", "none"])
-def test_what_never_arrived_is_cancelled_where_that_can_be_known(go, scripted, memory, fake_time, dedupe):
-    class Killed(BaseException):
-        pass
-
-    def submit(*_):
-        raise Killed
-
+def test_what_never_arrived_is_cancelled_where_that_can_be_known(
+    go, scripted, memory, fake_time, dedupe, killed_in_submit
+):
     device = scripted(dedupe=dedupe)
-    whole, device.submit = device.submit, submit
-    with pytest.raises(Killed):
-        go(device)
-    device.submit = whole
+    killed_in_submit(device, accepted=False)
     first, *_ = actions.cancel(memory, device, run="a", patience=go.patience, clock=fake_time.clock())
     assert (first.outcome, first.state) == (("cancelled",) * 2 if dedupe == "search" else ("unknown", "sending"))
     assert jobs.costs(memory)[0].usd_reserved == pytest.approx(0 if dedupe == "search" else PRICE)
     assert device.n_jobs == 0
 
 
-def test_a_refusal_after_a_crash_does_not_prove_that_nothing_was_sent(go, scripted, memory):
-    class Killed(BaseException):
-        pass
-
+def test_a_refusal_after_a_crash_does_not_prove_that_nothing_was_sent(go, scripted, killed_in_submit):
     device = scripted(Fault("submit", 2, "rejected"))
-    whole = device.submit
-
-    def submit(*args):
-        whole(*args)
-        raise Killed
-
-    device.submit = submit
-    with pytest.raises(Killed):
-        go(device)
-    device.submit = whole
+    killed_in_submit(device, accepted=True)
     with pytest.raises(Exception, match="rejected"):
         go(device)
     assert go.states()[0] == "sending"
