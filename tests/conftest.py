@@ -6,6 +6,7 @@ import io
 import os
 import random
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -85,6 +86,34 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         return code, *capsys.readouterr()
 
     return run
+
+
+Reader = Callable[[Path, dict[str, str]], Callable[[str], str]]
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Reader:
+    """`reader(folder, environment)("qcaan doctor")`: what a page's command prints in that folder; it must end well."""
+    from qcaan import cli  # imports numpy, which reads the number of threads then
+
+    def prepare(folder: Path, environment: dict[str, str]) -> Callable[[str], str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+        def run(line: str) -> str:
+            monkeypatch.setattr(sys, "argv", shlex.split(line))
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+            out, err = capsys.readouterr()
+            assert not stop.value.code, err
+            return out
+
+        return run
+
+    return prepare
 
 
 Blocks = Callable[[str], list[tuple[str, str]]]

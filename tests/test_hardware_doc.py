@@ -1,9 +1,7 @@
 """What docs/hardware.md shows is true: its commands run, in their order, against the loopback service."""
 
 import re
-import shlex
 import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +10,6 @@ import pytest
 import yaml
 
 from backends.loopback.braket import Loopback
-from qcaan import cli
 from qcaan.config import Config
 
 ROOT = Path(__file__).parents[1]
@@ -46,23 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(service: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(service: Loopback, folder: Path, reader: Callable[..., Call]) -> Call:
     """Run a command line of the page in its folder, with AWS at the loopback service; what it prints."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in service.environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(line: str) -> str:
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert not stop.value.code, err
-        return out
-
-    return run
+    return reader(folder, service.environment)
 
 
 def test_the_configuration_is_the_examples_circuit() -> None:

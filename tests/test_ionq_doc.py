@@ -1,9 +1,7 @@
 """What docs/ionq.md shows is true: its commands run, in their order, against the loopback service."""
 
 import re
-import shlex
 import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -15,7 +13,6 @@ import yaml
 from backends.ionq.device import IonqDevice
 from backends.ionq.facts import NOISE_MODELS
 from backends.loopback.ionq import Loopback
-from qcaan import cli
 from qcaan.config import Config
 
 ROOT = Path(__file__).parents[1]
@@ -49,22 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(service: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(service: Loopback, folder: Path, reader: Callable[..., Call]) -> Call:
     """Run a command line of the page in its folder, with IonQ at the loopback service; what it prints."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", "200")
-    for name, value in service.environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(line: str) -> str:
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert not stop.value.code, err
-        return out
-
-    return run
+    return reader(folder, service.environment)
 
 
 @pytest.mark.slow
