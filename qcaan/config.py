@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from qcaan.errors import ConfigError
 
@@ -145,6 +146,13 @@ class TrainConfig(Section):
     strategy: Literal["auto", "ddp"] = Field(
         "auto", description="how they share it; auto: ddp, which is equal parts and averaged gradients"
     )
+
+    @field_validator("mlflow")
+    @classmethod
+    def _has_no_password(cls, uri: str | None) -> str | None:
+        if "@" in (uri or "").partition("://")[2].partition("/")[0]:
+            raise PydanticCustomError("password", "it holds a password: use MLFLOW_TRACKING_PASSWORD, or env:NAME")
+        return uri
 
     @field_validator("devices")
     @classmethod
@@ -320,7 +328,8 @@ def _explain(entry: Mapping[str, Any], model: type[BaseModel]) -> str:
     if entry["type"] == "missing":
         return f"{key}: missing; add it"
     message = str(entry["msg"])
-    return f"{key}: {entry['input']!r} - {message[0].lower()}{message[1:]}"
+    value = "" if entry["type"] == "password" else f"{entry['input']!r} - "
+    return f"{key}: {value}{message[0].lower()}{message[1:]}"
 
 
 def _known_keys(path: Sequence[str], model: type[BaseModel]) -> list[str]:

@@ -38,7 +38,7 @@ from qcaan.config import Config
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn.checkpoint import latest_path
 from qcaan.learn.files import write_whole
-from qcaan.learn.tracking import Tracking, check_installed, how_ended
+from qcaan.learn.tracking import Tracking, how_ended
 
 _PACKAGES = ("qcaan", "numpy", "torch", "numba", "amazon-braket-sdk", "qiskit", "qiskit-aer", "cirq-core", "cirq-ionq")
 
@@ -67,24 +67,31 @@ class RunDirectory:
 
         Raises:
             ConfigError: the directory exists and holds something, or cannot be made; `start` has no checkpoint;
-                `train.mlflow` without MLflow.
+                `store.run` gives the new run the name, and so the shots, of `start`.
+            DataError: the checkpoint cannot be copied; nothing is left behind.
         """
-        if config.train.mlflow:
-            check_installed()
         path = Path(out) if out is not None else _fresh(config)
         checkpoint = start and start.checkpoint()
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             remedy = f"'qcaan resume {path}' goes on, or name another directory"
             raise ConfigError(f"--out {path}: this already exists; {remedy}")
+        run = cls(path, config)
+        same_name = start and (run.store_url, config.store.run) == (start.store_url, start.id)
+        if same_name and config.store.policy != "replay":
+            what = f"the name in {run.store_url} of the run that is gone on from, whose shots would be this one's too"
+            raise ConfigError(f"store.run: {config.store.run!r} is {what}; give another name, or null")
         try:
             (path / "samples").mkdir(parents=True)
         except OSError as error:
             raise ConfigError(f"--out {path}: {error.strerror}; name a directory that can be written") from error
-        run = cls(path, config)
         run.write_config(config)
         origin = None
         if start and checkpoint:
-            shutil.copytree(checkpoint, run.checkpoints / checkpoint.name)
+            try:
+                shutil.copytree(checkpoint, run.checkpoints / checkpoint.name)
+            except OSError as error:
+                shutil.rmtree(path)
+                raise DataError(f"cannot copy the checkpoint {checkpoint} to {path}: {error}; try again") from error
             origin = {"path": str(start.path.resolve()), "run": start.id, "checkpoint": checkpoint.name}
         name = _name(config, origin)
         run._write_provenance({"run": name, "budget": budget or f"run {name}", "start": origin, "segments": []})

@@ -39,10 +39,18 @@ _QUIET = {
 _log = logging.getLogger("qcaan.mlflow")
 
 
-def check_installed() -> None:
-    """Raises ConfigError without MLflow."""
+def resolved(uri: str) -> str:
+    """Where `uri` leads: itself, or what the environment variable NAME of env:NAME holds.
+
+    Raises:
+        ConfigError: MLflow is not installed, or the environment variable is not set.
+    """
     if importlib.util.find_spec("mlflow") is None:
         raise ConfigError("train.mlflow needs the package 'mlflow-skinny': pip install 'qcaan[mlflow]'")
+    name = uri.removeprefix("env:")
+    if name != uri and name not in os.environ:
+        raise ConfigError(f"train.mlflow: {uri} - this environment variable is not set; set it to the server's URI")
+    return uri if name == uri else os.environ[name]
 
 
 class Tracking:
@@ -52,16 +60,15 @@ class Tracking:
     become parameters when the MLflow run is made. With `within`, it is nested in the one that tells of that folder.
 
     Raises:
-        ConfigError: MLflow is not installed, the URI holds a password, or the environment variable is not set.
+        ConfigError: as `resolved`.
     """
 
     def __init__(self, folder: Path, uri: str, settings: Mapping[str, object], *, within: Path | None = None) -> None:
-        check_installed()
         self._folder, self._shown, self._settings = folder, uri, settings
-        self._uri = _resolved(uri)
+        self._uri = resolved(uri)
         parent = _read(within, uri) if within else {}
         self._parent: str | None = parent.get("run_id")
-        fresh: dict[str, Any] = {"uri": uri, "told": 0, "files": {}}
+        fresh: dict[str, Any] = {"uri": uri, "settings": False, "told": 0, "files": {}}
         self._state = fresh | _read(folder, uri)
         self._state["told"] = min(self._state["told"], len(_records(folder)))  # a resumed run dropped what comes anew
         self._client: Any = None
@@ -142,8 +149,10 @@ class Tracking:
             tags = {"mlflow.parentRunId": self._parent} if self._parent else {}
             run = client.create_run(number, tags=tags, run_name=self._folder.resolve().name)
             self._keep(run_id=run.info.run_id)
+        if not self._state["settings"]:
             params = [Param(key, str(value)[:_LONGEST]) for key, value in self._settings.items()]
-            client.log_batch(run.info.run_id, params=params)
+            client.log_batch(self._state["run_id"], params=params)
+            self._keep(settings=True)
         self._client = client
         self._begun.set()
 
@@ -190,17 +199,6 @@ def how_ended(error: BaseException | None) -> str:
     if isinstance(error, DetachedError):
         return "SCHEDULED"
     return "FAILED" if isinstance(error, Exception) else "KILLED"
-
-
-def _resolved(uri: str) -> str:
-    name = uri.removeprefix("env:")
-    if name == uri:
-        if "@" in uri.partition("://")[2].partition("/")[0]:
-            raise ConfigError("train.mlflow: keep the password out of it, with MLFLOW_TRACKING_PASSWORD or env:NAME")
-        return uri
-    if name not in os.environ:
-        raise ConfigError(f"train.mlflow: the environment variable {name} is not set")
-    return os.environ[name]
 
 
 def _read(folder: Path, uri: str) -> dict[str, Any]:

@@ -10,11 +10,13 @@ import yaml
 from typer.testing import CliRunner
 
 from qcaan.cli import app
+from qcaan.config import StoreConfig
 from qcaan.errors import ConfigError, DataError
 from qcaan.learn import checkpoint
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep import Plan, Processes, Sweep, compare, conduct
 from qcaan.learn.sweep.engine import run_point
+from qcaan.learn.train import prepare, steps
 
 SMALL = {
     "prior": {"n_qubits": 2, "n_layers": 3, "shots": 50, "refresh_every": 2, "updates": 3, "target_images": 32},
@@ -129,3 +131,34 @@ def test_resume_in_another_directory_leaves_the_run_alone(simulated: Sweep, tmp_
     again = CliRunner().invoke(app, words)
     assert again.exit_code == 2
     assert "already exists" in again.output
+
+
+def test_a_copy_does_not_take_the_shots_of_its_start_for_its_own(simulated: Sweep, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/store.sqlite"
+    config = simulated.points[0].config.model_copy(update={"store": StoreConfig(url=store, run="mine")})
+    with prepare(config, tmp_path / "run") as run:
+        for _ in steps(run):
+            pass
+    with pytest.raises(ConfigError, match=r"store.run: 'mine' is the name in .*give another name, or null"):
+        RunDirectory.create(config, tmp_path / "copy", start=run)
+    assert not (tmp_path / "copy").exists()
+    other = config.model_copy(update={"store": StoreConfig(url=store)})
+    copy = RunDirectory.create(other, tmp_path / "copy", start=run)
+    assert copy.id != run.id
+    assert copy.budget != run.budget
+
+
+def test_a_checkpoint_that_cannot_be_copied_leaves_nothing(
+    simulated: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(shutil, "copytree", fail)
+    config = simulated.points[0].config
+    with (
+        RunDirectory.open(simulated.points[0].path) as start,
+        pytest.raises(DataError, match=r"cannot copy the checkpoint .*no space left; try again"),
+    ):
+        RunDirectory.create(config, tmp_path / "copy", start=start)
+    assert not (tmp_path / "copy").exists()

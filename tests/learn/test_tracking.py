@@ -18,6 +18,7 @@ from qcaan.learn import tracking
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep import Plan, Sweep, tracked
 from qcaan.learn.tracking import how_ended
+from qcaan.learn.train import prepare, steps
 
 NOBODY = "http://me:secret@127.0.0.1:9"
 """The port "discard": nothing listens."""
@@ -148,17 +149,46 @@ def test_how_a_run_ended_is_told(error: BaseException | None, word: str) -> None
     assert how_ended(error) == word
 
 
-def test_without_mlflow_or_the_variable_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="password"), run_at(tmp_path / "c", NOBODY) as run:
+def test_a_password_is_refused_and_not_told() -> None:
+    with pytest.raises(ConfigError, match="train.mlflow: it holds a password") as caught:
+        Config.load({"train": {"mlflow": NOBODY}})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["WHERE.*is not set", r"qcaan\[mlflow\]"])
+def test_without_mlflow_or_the_variable_nothing_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    if "mlflow" in missing:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    config = Config.load(CONFIG, ["train.mlflow=env:WHERE"])
+    with pytest.raises(ConfigError, match=missing):
+        prepare(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    run = RunDirectory.create(config, tmp_path / "old")
+    with pytest.raises(ConfigError, match=missing):
+        next(steps(run))
+    assert not (run.path / "store.sqlite").exists()
+
+
+def test_settings_that_a_server_missed_are_told_later(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    def go_away(*_: object, **__: object) -> None:
+        raise OSError("the server went away")
+
+    with monkeypatch.context() as broken, run_at(tmp_path / "mine", f"sqlite:///{database}") as run:
+        broken.setattr(MlflowClient, "log_batch", go_away)
         run.track()
-    with pytest.raises(ConfigError, match="WHERE is not set"), run_at(tmp_path / "a", "env:WHERE") as run:
-        run.track()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"qcaan\[mlflow\]"):
-        run_at(tmp_path / "b", NOBODY)
-    assert not (tmp_path / "b").exists()
+        run.close()
+    assert rows(database, PARAMS, run) == []
+    with RunDirectory.open(run.path) as again:
+        again.track()
+    assert dict(rows(database, PARAMS, again))["seed"] == "3"
 
 
 def test_who_tells_mlflow_is_the_same_run_in_the_store(tmp_path: Path) -> None:
     plain = RunDirectory.create(Config.load(CONFIG), tmp_path / "plain").id
-    assert run_at(tmp_path / "told", NOBODY).id == plain
+    assert run_at(tmp_path / "told", "http://127.0.0.1:9").id == plain
