@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import threading
+import traceback
 from queue import SimpleQueue
 from typing import Any
 
@@ -45,6 +46,9 @@ def _read(inbox: "SimpleQueue[Any]") -> None:
             inbox.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from the process that started this one
     except (EOFError, pickle.UnpicklingError):
         os._exit(0)
+    except Exception:  # noqa: BLE001 - told, and not survived: without this thread the other would wait for ever
+        traceback.print_exc()
+        os._exit(1)
 
 
 if __name__ == "__main__":

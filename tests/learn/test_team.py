@@ -197,6 +197,14 @@ def test_a_worker_ends_with_its_pipe_even_where_it_waits_for_others() -> None:
         assert process.wait(60) == 0
 
 
+def test_a_worker_that_cannot_read_its_orders_ends_and_says_why() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "qcaan.learn.worker"], input=b"cnowhere\nnothing\n.", capture_output=True, check=False
+    )
+    assert told.returncode == 1
+    assert b"No module named 'nowhere'" in told.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
