@@ -98,6 +98,7 @@ def test_a_signal_leaves_nobody_behind(plan: Path, engine: str, number: signal.S
     wait_for(
         lambda: all((runs / f"seed={k}" / "metrics.jsonl").is_file() for k in (1, 2)) or process.poll() is not None
     )
+    assert process.poll() is None, process.communicate()[0]
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
     else:
