@@ -332,7 +332,7 @@ def test_what_cannot_be_compiled_names_the_line(call: Call) -> None:
 
 def test_jobs_of_a_run(call: Call, run: Path) -> None:
     jobs = json.loads(call("jobs", "list", "--store", run, "--json")[1])
-    assert [job["tag"] for job in jobs] == ["0/pool", "4/pool"]
+    assert [job["tag"] for job in jobs] == ["4/pool", "0/pool"]
     assert all(job["state"] == "done" and job["shots"] == 200 for job in jobs)
     (cost,) = json.loads(call("jobs", "costs", "--store", run, "--json")[1])
     assert {name: cost[name] for name in ("submissions", "shots", "usd_low", "usd_high")} == {
