@@ -163,6 +163,6 @@ def test_a_real_terminal(tmp_path: Path) -> None:
     os.close(primary)
     assert process.wait(60) == 0
     text = ESCAPES.sub("", said.decode())
-    assert "opening local" in text
+    assert "opening local" in text or "━" in text  # which of both, the speed of the machine decides
     assert re.search(r"^yes  offline   decode is pure", text, re.MULTILINE)
     assert said.rindex(b"\x1b[?25h") > said.rindex(b"\x1b[?25l")
