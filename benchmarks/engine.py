@@ -31,6 +31,7 @@ from qcaan.circuits.transpile import transpile
 WORKS = ("8x2", "8x4", "12x2", "12x4", "16x2", "16x4", "20x2")
 SLOW = ("lightning", "qsim", "cirq", "braket")
 """Not asked for 100 thetas."""
+TURN_S = 0.01
 Rows = Iterator[dict[str, Any]]
 
 
@@ -44,22 +45,28 @@ def born_machine(n: int, n_layers: int) -> Circuit:
     return circuit
 
 
+def timed(run: Callable[[], object], count: int) -> float:
+    """Seconds a call, CPU or wall, whichever is less."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        run()
+    return min(time.perf_counter() - wall, time.process_time() - cpu) / count
+
+
 def samples(runs: list[Callable[[], object]], budget_s: float) -> list[list[float]]:
-    """Seconds per call of each, CPU or wall, whichever is less; the runs take turns for `budget_s` each."""
+    """Seconds per call of each, CPU or wall, whichever is less; the runs take turns for `budget_s` each.
+
+    A turn is as many calls as take `TURN_S`: the first finds its code and data gone from the caches.
+    """
     repeats = []
     for run in runs:
-        run()
-        start = time.perf_counter()
-        run()
-        repeats.append(max(1, int(2e-3 / (time.perf_counter() - start + 1e-9))))
+        took = [timed(run, 1) for _ in range(4)]
+        repeats.append(max(1, int(TURN_S / (min(took) + 1e-9))))
     times: list[list[float]] = [[] for _ in runs]
     end = time.perf_counter() + budget_s * len(runs)
     while time.perf_counter() < end or len(times[0]) < 3:
         for run, count, row in zip(runs, repeats, times, strict=True):
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(count):
-                run()
-            row.append(min(time.perf_counter() - wall, time.process_time() - cpu) / count)
+            row.append(timed(run, count))
     return times
 
 

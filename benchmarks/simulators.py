@@ -193,7 +193,7 @@ def torch_gradient(probabilities: Callable[[Any], Any], values: Array, target: A
     theta, goal = torch.tensor(values, requires_grad=True), torch.tensor(target)
 
     def run() -> Array:
-        loss = -(goal * torch.log(torch.clip(probabilities(theta), 1e-12))).sum()
+        loss = -torch.dot(goal, torch.log(torch.clip(probabilities(theta), 1e-12)))
         (gradient,) = torch.autograd.grad(loss, theta)
         return np.asarray(gradient.numpy())
 

@@ -8,6 +8,7 @@ that pi/2 measures +Y and 0 measures Z. (exp(-i pi/2 X), which some texts call a
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -107,6 +108,18 @@ class Circuit:
             _check(gate, self.n_qubits, position)
         if len(set(self.measured)) != len(self.measured) or not all(0 <= q < self.n_qubits for q in self.measured):
             raise CircuitError(f"measured={self.measured}: name each of the qubits 0..{self.n_qubits - 1} at most once")
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.n_qubits, self.gates, self.measured))
+
+    def __hash__(self) -> int:
+        """Computed once: a circuit is asked for it at every step of a training."""
+        return self._hash
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the hash: that of a text is another one in another process."""
+        return {name: value for name, value in vars(self).items() if name != "_hash"}
 
     @property
     def n_params(self) -> int:

@@ -1,6 +1,7 @@
 """Circuits as data: building, binding, bases, and what is refused."""
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,17 @@ def test_frozen_equal_and_hashable() -> None:
     assert len({circuit, Circuit(1).rx(theta[0], 0), Circuit(1)}) == 2
     with pytest.raises(AttributeError):
         circuit.n_qubits = 3  # type: ignore[misc]
+
+
+def test_a_hash_is_not_taken_to_another_process() -> None:
+    circuit = Circuit(2).cx(0, 1).rx(theta[0], 0).measure(1)
+    before = pickle.dumps(circuit)
+    assert len({circuit, circuit}) == 1
+    assert pickle.dumps(circuit) == before
+    copied = pickle.loads(before)
+    assert copied == circuit
+    assert hash(copied) == hash(circuit)
+    assert copied.h(0) == circuit.h(0) != circuit
 
 
 def test_measured_qubits() -> None:
