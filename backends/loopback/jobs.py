@@ -60,6 +60,8 @@ class Outcome:
     documents: Mapping[str, bytes]
     successful_shots: int
     reason: str = ""
+    seconds: float = 0.0
+    """Time that it is charged for, where time is what costs."""
 
 
 @dataclass(kw_only=True)

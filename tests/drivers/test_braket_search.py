@@ -1,5 +1,6 @@
 """Tasks are found by their tag, whatever the service lists and however it reads a filter."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -115,6 +116,93 @@ def test_a_search_that_breaks_off_is_not_taken_for_a_whole_one(service, search):
         search.find("mine")
     service.breaks_after = None
     assert search.find("mine") == arn
+
+
+class Pages:
+    """Lists tasks by pages that are told apart by counting; after each page something may happen to the list."""
+
+    def __init__(self, order, *between):
+        self.tasks = []
+        self.order = order
+        self.between = list(between)
+        self.n_read = 0
+
+    def create(self, key):
+        self.tasks.append({"quantumTaskArn": f"arn:{key}", "createdAt": NOW + timedelta(len(self.tasks))})
+        self.tasks[-1]["tags"] = {"qcaan-key": key}
+
+    def search(self, filters, size=2):
+        start = 0
+        while page := sorted(self.tasks, key=self.order)[start : start + size]:
+            self.n_read += len(page)
+            yield from page
+            start += size
+            if self.between:
+                self.between.pop(0)(self)
+
+
+def vanish(listing):
+    """The oldest task is gone, unless it is the one that is looked for."""
+    if listing.tasks[0]["tags"]["qcaan-key"] != "mine":
+        listing.tasks[:1] = []
+
+
+def appear(listing):
+    listing.create(f"late {len(listing.between)}")
+
+
+def stay(listing):
+    pass
+
+
+ORDERS = {
+    "newest first": lambda task: -task["createdAt"].timestamp(),
+    "oldest first": lambda task: task["createdAt"].timestamp(),
+    "no order": lambda task: hashlib.sha256(task["quantumTaskArn"].encode()).digest(),
+}
+
+
+def test_a_list_that_shifts_while_it_is_read_again_hides_nothing():
+    """The oldest first, pages of two: 0 1 | 2 3, 0 vanishes, and what is looked for moves to the page that was read."""
+    listing = Pages(ORDERS["oldest first"], stay, vanish)
+    for key in ("0", "1", "2", "3", "mine", "5"):
+        listing.create(key)
+    assert TaskSearch("forte", listing.search).find("mine") == "arn:mine"
+    assert listing.n_read == 5 + 4, "once to the end, and from the start until it is found"
+
+
+def test_there_is_none_only_where_the_list_held_still():
+    listing = Pages(ORDERS["oldest first"], vanish)
+    for key in "012345":
+        listing.create(key)
+    search = TaskSearch("forte", listing.search)
+    with pytest.raises(TransientError, match="1 tasks vanished while they were listed, arn:0 is one of them"):
+        search.find("mine")
+    assert search.find("mine") is None
+
+
+KEYS = st.lists(st.integers(0, 99).map(str), max_size=12, unique=True)
+EVENTS = st.lists(st.sampled_from([vanish, appear, stay]), max_size=12)
+
+
+@given(st.sampled_from(sorted(ORDERS)), KEYS, KEYS, EVENTS)
+def test_no_shift_of_the_list_hides_a_task(order, older, newer, events):
+    listing = Pages(ORDERS[order], *events)
+    for key in [*older, "mine", *(f"newer {key}" for key in newer)]:
+        listing.create(key)
+    try:
+        assert TaskSearch("forte", listing.search).find("mine") == "arn:mine"
+    except TransientError:
+        assert order != "newest first"
+
+
+@given(KEYS, EVENTS)
+def test_the_newest_first_no_list_is_read_twice(keys, events):
+    listing = Pages(ORDERS["newest first"], *(event for event in events if event is not vanish))
+    for key in keys:
+        listing.create(key)
+    assert TaskSearch("forte", listing.search).find("mine") is None
+    assert listing.n_read <= len(keys) + len(events)
 
 
 def test_no_task_at_all(search):

@@ -227,7 +227,7 @@ class TestPage:
     def test_it_shows_tasks_bill_and_faults(self, loopback, only_loopback, browse):
         loopback.set_faults([{"kind": "failed", "times": 1, "reason": "no <b>ions</b>"}])
         braket, _ = clients(loopback)
-        finished(braket, [create(braket, f"page {k}") for k in range(2)])
+        finished(braket, [create(braket, f"shown {k}") for k in range(2)])
         dom, console = browse(loopback.url)
         assert console == []
         assert f"<b>${loopback.bill_usd():,.2f}</b>Bill" in dom

@@ -55,9 +55,21 @@ def test_the_same_token_is_the_same_task(client, aws):
     arns = {client.create_quantum_task(**task("same"))["quantumTaskArn"] for _ in range(3)}
     assert len(arns) == 1
     assert len(aws.jobs()) == before + 1
-    with pytest.raises(ClientError, match="was used for another request") as caught:
-        client.create_quantum_task(**task("same", shots=101))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"shots": 101}, {"action": ACTION.replace("0.5", "0.25")}, {"outputS3KeyPrefix": "q"}, {"tags": {"k": "v"}}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_token_is_good_for_one_request(client, aws, changes):
+    """Whoever takes another's token must not be handed another's task."""
+    client.create_quantum_task(**task("mine"))
+    before = len(aws.jobs())
+    with pytest.raises(ClientError, match="the client token mine was used for another request") as caught:
+        client.create_quantum_task(**task("mine", **changes))
     assert code_of(caught) == ("ValidationException", 400)
+    assert len(aws.jobs()) == before
 
 
 @pytest.mark.parametrize(

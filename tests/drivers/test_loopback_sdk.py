@@ -158,14 +158,15 @@ def test_tags(forte, aws):
 def test_the_cost_tracker_agrees_with_the_bill(forte, aws):
     _pricing._price_list = []
     _pricing.price_search.cache_clear()
-    before = aws.bill_usd()
+    before = len(aws.jobs())
     with Tracker() as tracker:
         forte.run(BELL, shots=250, **FAST).result()
         AwsDevice(SV1).run(BELL, shots=100, **FAST).result()
     assert tracker.qpu_tasks_cost() == Decimal("0.30") + 250 * Decimal("0.08")
     spent = float(tracker.qpu_tasks_cost() + tracker.simulator_tasks_cost())
-    assert spent == pytest.approx(aws.bill_usd() - before, abs=1e-9)
-    assert tracker.simulator_tasks_cost() == Decimal("0.075") * 3 / 60  # three seconds are the least
+    billed = sum(task["charge"] for task in aws.jobs()[before:])  # tasks of other tests may still be running
+    assert spent == pytest.approx(billed, abs=1e-9)
+    assert tracker.simulator_tasks_cost() >= Decimal("0.075") * 3 / 60  # three seconds are the least
 
 
 def test_debias_needs_its_shots(forte):

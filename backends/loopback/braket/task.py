@@ -13,6 +13,8 @@ class Task(Job):
 
     token: str
     """The client's idempotency token."""
+    request: str
+    """SHA-256 of all that was asked for with it."""
     bucket: str
     folder: str
     """Where results go in the bucket, without a slash at the end."""

@@ -1,6 +1,7 @@
 """The tasks of the service: create, look up, search, cancel; their results go to S3."""
 
-import time
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -49,12 +50,13 @@ class Tasks(Jobs[Task]):
         """A new task, or the one that was created with this token.
 
         Raises:
-            ServiceError: the device, the program, the shots or a spending limit does not allow it.
+            ServiceError: the device, the program, the shots or a spending limit does not allow it, or the token was
+                used for another request.
         """
-        token = params["clientToken"]
+        token, request = params["clientToken"], hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
         known = self._jobs.get(self._by_token.get(token, ""))
         if known is not None and self.injector.rule("no_idempotency") is None:
-            if (known.device, known.shots) != (params["deviceArn"], params["shots"]):
+            if known.request != request:
                 raise ServiceError("ValidationException", f"the client token {token} was used for another request")
             return known
         device = self._devices.get(params["deviceArn"], region)
@@ -69,6 +71,7 @@ class Tasks(Jobs[Task]):
             id=f"arn:aws:braket:{device.region or region}:{ACCOUNT}:quantum-task/{number:08d}-{name}",
             number=number,
             token=token,
+            request=request,
             device=device.arn,
             shots=params["shots"],
             bucket=params["outputS3Bucket"],
@@ -118,5 +121,4 @@ class Tasks(Jobs[Task]):
             self._s3.put(job.bucket, f"{job.folder}/{name}", body)
 
     def _charge(self, job: Task, outcome: Outcome) -> str:
-        price = self._devices.get(job.device, REGION).price_usd(outcome.successful_shots, time.time() - job.created)
-        return str(price)
+        return str(self._devices.get(job.device, REGION).price_usd(outcome.successful_shots, outcome.seconds))
