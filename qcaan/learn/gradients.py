@@ -4,17 +4,18 @@
 |---|---|---|---|---|
 | `exact` | `Target.exact` | the adjoint method, or 2 a parameter | none | none |
 | `parameter_shift` | any backend | 1 + 2 a parameter | see below | of order 1/shots, and estimated |
-| `spsa` | any backend | 2 | order c^2, and that of the sampled loss | n_params times gradient^2, and noise |
+| `spsa` | any backend | 2 | order c^2, and see below | n_params times gradient^2, and noise |
 
 The loss is a function of measured probabilities q(theta), one distribution a basis, so its gradient is the sum over
 bases and outcomes of dL/dq(s) dq(s)/dtheta. Every angle of the ansatz, XX and trained bases included, is that of one
 Pauli rotation exp(-i theta/2 P), for which dq/dtheta = (q(theta + pi/2) - q(theta - pi/2)) / 2 exactly (Mitarai et
 al., Phys. Rev. A 98, 032309 (2018); Schuld et al., Phys. Rev. A 99, 032331 (2019)).
 
-Bias of `parameter_shift`: the shots for dL/dq and for dq/dtheta are independent, so the product is unbiased where
-dL/dq is: for the MMD exactly, for the likelihood up to outcomes with shots * q of about one or less (see
-`losses.ClippedNll`). Near the optimum noise, not bias, is what limits it: on 8 qubits with 10,000 shots the noise is
-a quarter of the gradient at the start and seven times it after 60 updates.
+Bias of shots: both estimates that use them follow the MMD without bias, and the likelihood but for outcomes with
+shots * q of about one or less, whose pull is too weak (see `losses.ClippedNll`). For `parameter_shift` that is because
+the shots for dL/dq and for dq/dtheta are independent, for `spsa` because the sampled losses are. Near the optimum
+noise, not bias, is what limits parameter shift: on 8 qubits with 10,000 shots the noise is a quarter of the gradient at
+the start and seven times it after 60 updates.
 
 Why every evaluation of an update is one call of the runner: on a queued device an update costs one wait, not 297.
 """
@@ -143,7 +144,7 @@ class ParameterShift:
             shifted = _spread(frequencies[1:], weights[None] / 2)
             through = _spread(q[None], objective.loss.curvature(target, q, jacobian[used], shots))
             variance[used] += (shifted[: len(used)] + shifted[len(used) :] + through) / shots
-        return Estimate(objective.value(measured), gradient, total, variance)
+        return Estimate(objective.value(measured, shots), gradient, total, variance)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ class Objective:
         """Length of theta."""
         return max(circuit.n_params for circuit in self.circuits)
 
-    def value(self, measured: Sequence[FloatArray]) -> float:
-        """The loss of one measured distribution a circuit."""
-        return sum(self.loss.value(p, q) for p, q in zip(self.targets, measured, strict=True))
+    def value(self, measured: Sequence[FloatArray], shots: int | None = None) -> float:
+        """The loss of one measured distribution a circuit: exact ones, or the frequencies of `shots` shots."""
+        return sum(self.loss.value(p, q, shots) for p, q in zip(self.targets, measured, strict=True))
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class ShotPlan:
 def sampled_losses(
     runner: Runner, plan: ShotPlan, objective: Objective, rows: FloatArray, *, tag: str
 ) -> tuple[FloatArray, int]:
-    """The losses (k,) of measured frequencies at rows (k, n_params), in one call of the runner, and the shots taken.
+    """The losses (k,) at rows (k, n_params) as shots tell them, in one call of the runner, and the shots taken.
 
-    Each is at least as large on average as that of the true distribution: both losses are convex in q.
+    `losses` says what their bias is.
     """
     shots = plan.each(len(rows) * len(objective.circuits))
     requests = [Request(c, shots=shots, theta=rows[:, : c.n_params]) for c in objective.circuits]
     replies = runner.run(requests, tag=tag)
-    losses = [objective.value([result.probabilities for result in row]) for row in zip(*replies, strict=True)]
+    losses = [objective.value([result.probabilities for result in row], shots) for row in zip(*replies, strict=True)]
     return np.array(losses), sum(result.shots for results in replies for result in results)
 
 

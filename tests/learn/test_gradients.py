@@ -7,7 +7,7 @@ from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.oracle import probabilities
 from qcaan.errors import CircuitError, ConfigError
 from qcaan.execution.runner import Runner
-from qcaan.learn.ansatz import ion_trap_ansatz, measured_circuits
+from qcaan.learn.ansatz import initial_theta, ion_trap_ansatz, measured_circuits
 from qcaan.learn.gradients import Estimator, Exact, ParameterShift, Spsa, open_estimator
 from qcaan.learn.losses import ClippedNll, Loss, Mmd
 from qcaan.learn.objective import Objective, ShotPlan, exact_losses, sampled_losses
@@ -141,7 +141,7 @@ def test_an_outcome_that_was_never_read_still_pulls(make_runner):
     circuit = Circuit(1).rx(theta[0], 0)
     objective = Objective((circuit,), (np.array([0.0, 1.0]),), ClippedNll())
     result = estimate(ParameterShift(make_runner(), ShotPlan(1000)), objective, np.array([0.01]))
-    assert result.loss == pytest.approx(-math.log(1e-8))
+    assert result.loss == pytest.approx((1 / np.arange(1, 1001)).sum())
     assert abs(result.gradient[0]) > 1  # the shifts read it in half of their shots, the weight is 1001
 
 
@@ -198,6 +198,26 @@ def test_spsa_has_the_gradient_as_mean_and_its_square_times_the_parameters_as_va
     assert 0.6 < np.sqrt((z**2).mean()) < 1.6
 
 
+@pytest.mark.parametrize(("shots", "share"), [(100, 0.08), (1000, 0.78)])
+def test_few_shots_tell_which_way_the_likelihood_falls(make_runner, shots, share):
+    """8 qubits, 256 outcomes, from the start of a training along the signs of the gradient, as SPSA might: the mean of
+    500 measured slopes is that of the series up to so many terms, within 5 standard errors (beyond once in 1.7 million
+    seeds), and this is `share` of the slope of the likelihood itself."""
+    circuits = measured_circuits(ion_trap_ansatz(8, 3), ("Z",))
+    objective = Objective(circuits, (np.random.default_rng(2).dirichlet(np.ones(256)),), ClippedNll())
+    angles = initial_theta(circuits, 1)
+    step = 0.05 * np.sign(estimate(Exact(make_runner()), objective, angles).gradient)
+    rows = np.array([angles + step, angles - step])
+    measured, _ = sampled_losses(make_runner(), ShotPlan(shots), objective, rows.repeat(500, axis=0), tag="a")
+    slopes = measured[:500] - measured[500:]
+    terms = np.arange(1, shots + 1)
+    q = np.stack([probabilities(circuits[0], row) for row in rows])
+    ends = ((1 - q[:, :, None]) ** terms / terms).sum(axis=2) @ objective.targets[0]
+    exact = np.subtract(*exact_losses(make_runner(), objective, rows))
+    assert abs(slopes.mean() - (ends[0] - ends[1])) < 5 * slopes.std(ddof=1) / math.sqrt(500)
+    assert (ends[0] - ends[1]) / exact == pytest.approx(share, abs=0.02)
+
+
 def test_the_same_tag_and_stream_give_the_same_estimate(make_runner):
     objective = make_objective(ClippedNll())
     angles = some_theta(objective)
@@ -233,7 +253,8 @@ def test_the_circuits_of_an_estimate_are_counted(make_runner, monkeypatch):
 
 @LOSSES
 def test_losses_of_many_theta(make_runner, loss):
-    """Exact ones are those of the oracle; sampled ones approach them from above on average (both losses are convex)."""
+    """Exact ones are those of the oracle, which sampled ones approach. The mean of 400 coarser ones of one theta is
+    nearer than 6 standard errors: one of 8 is farther once in 60 million seeds."""
     objective = make_objective(loss)
     rows = np.random.default_rng(3).uniform(-3, 3, (4, objective.n_params))
     exact = exact_losses(make_runner(), objective, rows)
@@ -241,8 +262,9 @@ def test_losses_of_many_theta(make_runner, loss):
     close, shots = sampled_losses(make_runner(), ShotPlan(1_000_000), objective, rows, tag="a")
     assert shots == 8_000_000
     np.testing.assert_allclose(close, exact, rtol=0.02, atol=1e-3)
-    coarse, _ = sampled_losses(make_runner(), ShotPlan(50), objective, rows.repeat(50, axis=0), tag="b")
-    assert (coarse.reshape(4, 50).mean(axis=1) > exact).all()
+    coarse, _ = sampled_losses(make_runner(), ShotPlan(5000), objective, rows.repeat(400, axis=0), tag="b")
+    coarse = coarse.reshape(4, 400)
+    assert (np.abs(coarse.mean(axis=1) - exact) < 6 * coarse.std(axis=1, ddof=1) / math.sqrt(400)).all()
 
 
 def test_an_unknown_estimator_is_named(make_runner):

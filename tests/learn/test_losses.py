@@ -1,9 +1,11 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from qcaan.errors import ConfigError
 from qcaan.learn.losses import ClippedNll, Loss, Mmd, open_loss
@@ -52,6 +54,46 @@ def test_mmd_is_the_quadratic_form_of_a_kernel_of_the_hamming_distance():
     distance = np.array([[(a ^ b).bit_count() for b in range(8)] for a in range(8)])
     kernel = np.mean([np.exp(-distance / (2 * w)) for w in (0.25, 1.0, 4.0)], axis=0)
     assert Mmd().value(p, q) == pytest.approx((p - q) @ kernel @ (p - q), rel=1e-12)
+
+
+@given(count=st.integers(0, 60), unread=st.integers(0, 60))
+def test_from_shots_an_outcome_costs_the_harmonic_numbers_between_its_count_and_all_shots(count: int, unread: int):
+    shots = count + unread + 1
+    costs = float(sum(Fraction(1, k) for k in range(count + 1, shots + 1)))
+    p, q = np.array([1.0, 0.0]), np.array([count, shots - count]) / shots
+    assert ClippedNll().value(p, q, shots) == pytest.approx(costs, rel=1e-12)
+
+
+@pytest.mark.parametrize("shots", [1, 100, 1000])
+@pytest.mark.parametrize("q", [1 / 4, 1 / 256, 1 / 1024])
+def test_the_mean_of_a_sampled_likelihood_is_the_series_of_the_logarithm_up_to_the_shots(shots: int, q: float):
+    counts = np.arange(shots + 1)
+    costs = [ClippedNll().value(np.array([1.0, 0.0]), np.array([k, shots - k]) / shots, shots) for k in counts]
+    terms = np.arange(1, shots + 1)
+    assert binom.pmf(counts, shots, q) @ costs == pytest.approx(((1 - q) ** terms / terms).sum(), rel=1e-9)
+
+
+def test_where_outcomes_are_read_a_sampled_likelihood_is_unbiased():
+    """At 10,000 shots and q = 1/256, so 39 reads, the tail of the series is below 1e-17."""
+    counts, p = np.arange(10_001), np.array([1.0, 0.0])
+    costs = [ClippedNll().value(p, np.array([k, 10_000 - k]) / 10_000, 10_000) for k in counts]
+    assert binom.pmf(counts, 10_000, 1 / 256) @ costs == pytest.approx(math.log(256), abs=1e-9)
+
+
+@pytest.mark.parametrize("shots", [2, 5])
+def test_a_sampled_mmd_is_unbiased(shots: int):
+    """Over all sequences of so many shots of two bits."""
+    p, q = distributions(3, 2)
+    sequences = np.stack(np.meshgrid(*[np.arange(4)] * shots), axis=-1).reshape(-1, shots)
+    values = [Mmd().value(p, np.bincount(row, minlength=4) / shots, shots) for row in sequences]
+    assert q[sequences].prod(axis=1) @ values == pytest.approx(Mmd().value(p, q), rel=1e-10)
+
+
+def test_one_shot_still_gives_an_mmd():
+    p, q = distributions(3, 2)
+    values = [Mmd().value(p, row, 1) for row in np.eye(4)]
+    without_pairs = Mmd().value(p, q) - Mmd().value(np.zeros(4), q)
+    assert q @ values == pytest.approx(without_pairs, rel=1e-10)
 
 
 def test_losses_by_name():
