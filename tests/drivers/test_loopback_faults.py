@@ -197,8 +197,10 @@ class TestTasks:
     def test_a_slow_queue(self, aws, create, client, finish):
         aws.set_faults([{"kind": "slow_queue", "times": 1, "seconds": 0.4}])
         slow, fast = create(1), create(2)
-        assert finish(fast)["status"] == "COMPLETED"
-        assert client.get_quantum_task(quantumTaskArn=slow)["status"] == "QUEUED"
+        assert [finish(arn)["status"] for arn in (slow, fast)] == ["COMPLETED"] * 2
+        tasks = {task["id"]: task for task in aws.jobs()}
+        assert tasks[slow]["started"] - tasks[slow]["created"] >= 0.4
+        assert not tasks[fast]["fate"]
         answer = finish(slow)
         assert (answer["endedAt"] - answer["createdAt"]).total_seconds() >= 0.4
 
