@@ -43,9 +43,10 @@ class ClippedNll:
     The derivative is -p/q, and 0 where q(s) is at most epsilon.
 
     From N shots, an outcome read K times costs H(N) - H(K), with the harmonic numbers H(k) = 1 + 1/2 + ... + 1/k (a
-    constant plus digamma(k + 1)): about log(N / (K + 1/2)), and finite at K = 0. Its mean is the sum of (1 - q)**m / m over m from 1 to N, the first N terms
-    of the series of -log q, which is all that N shots can tell without bias: too low by a part that is exponentially
-    small in N q. Likewise 1/q is estimated by (N + 1) / (K + 1), whose mean is (1 - (1 - q)**(N + 1)) / q.
+    constant plus digamma(k + 1)): about log(N / (K + 1/2)), and finite at K = 0. Its mean is the sum of (1 - q)**m / m
+    over m from 1 to N, the first N terms of the series of -log q, which is all that N shots can tell without bias: too
+    low by a part that is exponentially small in N q. Likewise 1/q is estimated by (N + 1) / (K + 1), whose mean is (1 -
+    (1 - q)**(N + 1)) / q.
 
     Why not -log of the clipped frequency K/N: an outcome that was not read would cost -log epsilon. The table is for
     q = 1/256, in nats: mean minus -log q and standard deviation, and the slope of the mean over that of -log q.

@@ -158,11 +158,49 @@ def test_the_control_without_entanglers_holds_no_correlation(make_runner):
     np.testing.assert_allclose(q, product(marginals(q)), atol=1e-12)
 
 
-def test_the_boltzmann_machine_draws_by_chains_where_it_cannot_enumerate(make_runner):
+def test_a_boltzmann_machine_recovers_from_a_target_that_was_nearly_constant(make_runner):
+    """As that of an untrained discriminator is. 8 bits of shared causes, whose marginals are 0.26 bits away."""
+    rng = np.random.default_rng(1)
+    constant = rng.random((8192, 8)) < np.where(rng.random(8) < 0.5, 0.001, 0.999)
+    causes = 0.45 * rng.normal(size=(8192, 4)) @ rng.normal(size=(4, 8))
+    bits = causes + rng.normal(size=(8192, 8)) > rng.normal(0, 0.3, 8)
+    prior = opened("rbm", make_runner, n_qubits=8, bases=("Z",))
+    prior.refit(constant.astype(np.uint8), tag="a")
+    metrics = prior.refit(bits.astype(np.uint8), tag="b")
+    assert metrics["prior/kl_product"] > 0.2
+    assert metrics["prior/kl"] < 0.2 * metrics["prior/kl_product"]
+    assert prior.losses[-1] < prior.losses[0]
+
+
+def test_the_gradient_of_a_boltzmann_machine_is_that_of_its_loss(make_runner, monkeypatch):
+    """A first step of Adam has the sign of the gradient in every parameter; here it is taken from differences."""
+    monkeypatch.setattr("qcaan.learn.priors.rbm.UPDATES", 1)
+    prior = opened("rbm", make_runner, warm_start=False)
+    metrics = prior.refit(target(), tag="a")
+    after, _ = prior.state()
+    start, _ = opened("rbm", make_runner).state()
+    ones = target().sum(axis=0)
+    start["theta"][:6] = np.log((ones + 1) / (501 - ones))
+    p = histogram(target())
+
+    def loss(theta: np.ndarray) -> float:
+        prior.load_state({"theta": theta}, {})
+        return float(-(p * np.log(prior.distribution())).sum())
+
+    step = 1e-6 * np.eye(len(start["theta"]))
+    slopes = np.array([loss(start["theta"] + row) - loss(start["theta"] - row) for row in step]) / 2e-6
+    assert metrics["prior/loss"] == pytest.approx(loss(start["theta"]))
+    clear = np.abs(slopes) > 1e-6
+    assert clear.sum() > 40
+    np.testing.assert_allclose((after["theta"] - start["theta"])[clear], -0.05 * np.sign(slopes[clear]), rtol=1e-2)
+
+
+def test_the_boltzmann_machine_draws_by_chains_where_it_cannot_enumerate(make_runner, monkeypatch):
     """Two blocks of equal bits; the frequency of agreement is 1/2 without learning, 11 standard errors from 0.6."""
     rng = np.random.default_rng(0)
     bits = np.repeat(rng.integers(0, 2, (300, 2)), 9, axis=1).astype(np.uint8)
-    prior = opened("rbm", make_runner, n_qubits=18, bases=("Z",), updates=40)
+    monkeypatch.setattr("qcaan.learn.priors.rbm.UPDATES", 20)
+    prior = opened("rbm", make_runner, n_qubits=18, bases=("Z",))
     metrics = prior.refit(bits, tag="a")
     assert prior.distribution() is None
     assert "prior/kl" not in metrics
