@@ -22,13 +22,14 @@ from qcaan.execution.jobs import list_jobs
 from qcaan.execution.store import Store
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep import Point, Sweep, compare
+from qcaan.learn.sweep.comparison import Interval
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 Row = dict[str, Any]
 COLORS = {"measured": "C7", "SPSA": "C0", "CMA-ES": "C1", "parameter shift": "C2"}
-FIGURES = {"fid": ("eval/fid", "FID"), "kl": ("prior/kl", "KL of the prior, bits")}
+FIGURES = {"fid": "FID", "kl": "KL of the prior, bits"}
 
 
 def method(config: Config) -> str:
@@ -54,27 +55,38 @@ def cost(point: Point) -> tuple[int, int, float]:
     return len(jobs), shots, len(jobs) * price.per_task_usd + shots * price.per_shot_usd
 
 
+def kl(points: list[Point]) -> list[float]:
+    """KL(target || prior) of each run's last refit, each to its own target, in bits."""
+    found = ([r["prior/kl"] for r in RunDirectory(p.path, p.config).metrics() if "prior/kl" in r] for p in points)
+    return [values[-1] for values in found]
+
+
 def rows(sweep: Sweep) -> list[Row]:
     """One a variant that is done for as many seeds as the baseline, which comes first."""
     found = {group.name: group for group in compare(sweep).groups if group.figures}
-    base = found[str(sweep.plan.baseline)]
+    (baseline,) = sweep.plan.baseline
+    base = found[baseline]
     found = {name: group for name, group in found.items() if group.seeds == base.seeds}
+    runs = {name: [p for p in sweep.points if p.group == name and p.seed in base.seeds] for name in found}
     out = []
     for name, group in found.items():
-        points = [point for point in sweep.points if point.group == name and point.seed in group.seeds]
+        points, mine = runs[name], kl(runs[name])
         row: Row = {"work": name, "ours": group.figures["eval/fid"].mean, "peer": "on the simulator"}
         row |= {"theirs": base.figures["eval/fid"].mean, "unit": "FID", "seeds": len(group.seeds)}
         row["ratio"] = row["theirs"] / row["ours"]
         row["inception_score"] = group.figures["eval/inception_score"].mean
-        row["kl"] = group.figures["prior/kl"].mean
+        row["kl"] = sum(mine) / len(mine)
         if group is not base:
             config = points[0].config
             tasks, shots, usd = (sum(values) / len(points) for values in zip(*map(cost, points), strict=True))
             row |= {"method": method(config), "scale": config.backend.options["scale"], "shots": config.prior.shots}
             row |= {"tasks": tasks, "shots_in_all": shots, "usd": usd}
-            for key, (figure, _) in FIGURES.items():
-                interval = group.differences[figure]
-                row[f"{key}_difference"] = [interval.mean, interval.low, interval.high]
+            differences = {
+                "fid": group.differences[baseline]["eval/fid"].paired,
+                "kl": Interval.of([ours - theirs for ours, theirs in zip(mine, kl(runs[baseline]), strict=True)]),
+            }
+            for key, one in differences.items():
+                row[f"{key}_difference"] = [one.mean, one.low, one.high]
         out.append(row)
     return out
 
@@ -113,7 +125,7 @@ def draw(path: Path, found: list[Row]) -> None:
     )
     for column, (x, fixed, value, label) in enumerate(columns):
         chosen = [row for row in measured if row[fixed] == value]
-        for panel, (key, (_, name)) in zip(axes[:, column], FIGURES.items(), strict=True):
+        for panel, (key, name) in zip(axes[:, column], FIGURES.items(), strict=True):
             for place, (line, color) in enumerate(COLORS.items()):
                 points = sorted((row[x], *row[f"{key}_difference"]) for row in chosen if row["method"] == line)
                 if not points:

@@ -1,6 +1,7 @@
 """`qcaan sweep`: many runs, several at a time, and what they say together."""
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +60,12 @@ def sweep(
             show_default="all cores shared among the jobs; on Ray 1",
         ),
     ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Compare with this variant, not with the plan's; repeatable, reruns nothing."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory of the sweep.", show_default="sweeps/ and the plan's name")
     ] = None,
@@ -67,7 +74,8 @@ def sweep(
 ) -> None:
     """Run every combination that is not done yet, then compare: tables, a picture of the differences, digits.
 
-    The same command goes on with a sweep, on any engine. Ctrl-C stops its runs; nothing is lost.
+    The same command goes on with a sweep, on any engine, also where the plan got more variants or a longer grid since.
+    Ctrl-C stops its runs; nothing is lost.
 
     Exit 0: all runs are done. 75: some are detached, their jobs are still at the device. 1: some failed.
 
@@ -82,8 +90,10 @@ def sweep(
         if grid or overrides or out:
             raise ConfigError(f"{plan} is a sweep with a plan of its own; leave out --grid, --set and --out")
         found = Sweep.open(plan)
+        if baseline and not dry_run:
+            found = found.compared_with(baseline)
     else:
-        loaded = Plan.load(plan, dict(map(_parse_grid, grid or [])), overrides or [])
+        loaded = Plan.load(plan, dict(map(_parse_grid, grid or [])), overrides or [], baseline or [])
         path = out or Path("sweeps") / plan.stem
         found = Sweep(path, loaded) if dry_run else Sweep.create(loaded, path)
     if dry_run:
@@ -141,22 +151,20 @@ def _parse_grid(item: str) -> tuple[str, list[Any]]:
 
 def _print(result: "Comparison") -> None:
     console = Console(soft_wrap=True, highlight=False)
-    from qcaan.learn.sweep.comparison import LABELS
-
-    keys = result.keys
-    table = Table("", "seeds", *(LABELS[key] for key in keys), box=None, header_style="bold")
-    for group in result.groups:
-        cells = (str(group.figures.get(key, "-")) for key in keys)
-        table.add_row(plain(group.name), str(len(group.seeds)), *map(plain, cells))
-    console.print(table)
-    if any(group.differences for group in result.groups):
-        console.print(f"\ndifference to {plain(result.baseline)}, seed by seed, with 95 % intervals")
-        table = Table("", "pairs", *(LABELS[key] for key in keys), box=None, header_style="bold")
-        for group in result.groups:
-            if group.differences:
-                pairs = max(interval.n for interval in group.differences.values())
-                cells = (str(group.differences.get(key, "-")) for key in keys)
-                table.add_row(plain(group.name), str(pairs), *map(plain, cells))
-        console.print(table)
+    _print_table(console, result.score_table())
+    for baseline in result.baselines:
+        if rows := result.difference_table(baseline):
+            console.print(f"\ndifference to {plain(baseline)}, seed by seed, with 95 % intervals (unpaired ones)")
+            _print_table(console, rows)
+    if result.chance:
+        console.print(f"\n{result.chance}")
     if result.missing:
         console.print(f"{result.missing} runs have no scores: not done yet, or train.scores is false")
+
+
+def _print_table(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    if rows:
+        table = Table(*map(plain, rows[0]), box=None, header_style="bold")
+        for cells in rows[1:]:
+            table.add_row(*map(plain, cells))
+        console.print(table)

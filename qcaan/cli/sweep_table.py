@@ -13,12 +13,21 @@ from qcaan.cli.options import plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qcaan.learn.sweep.comparison import Figure
     from qcaan.learn.sweep.watch import PointState, State
 
 _ORDER: tuple["State", ...] = ("running", "failed", "detached", "waiting", "done")
 """Which points are shown first, where not all have room."""
 _COLOURS = {"running": "bold", "failed": "red", "detached": "yellow", "waiting": "dim", "done": "green"}
-_FIRST = ("eval/fid", "eval/inception_score", "prior/kl", "eval/coverage", "prior/kl_product")
+_FIRST = (
+    "eval/fid",
+    "eval/inception_score",
+    "prior/bits_won",
+    "eval/coverage",
+    "eval/precision",
+    "eval/density",
+    "eval/effective_support",
+)
 """Which figures are shown first, where not all have room."""
 _BESIDE = 6
 """Lines of the terminal that are not the table's rows."""
@@ -73,7 +82,7 @@ def table(states: Sequence["PointState"], usd: float, cap_usd: float | None, n_r
     }
     for key in reversed(_FIRST):
         if sum(map(_width, columns, columns.values())) > width:
-            columns.pop(_labels()[key], None)
+            columns.pop(_compared()[key].heading, None)
     out = Table(box=None)
     for name, cells in columns.items():
         word = name in ("run", "state")
@@ -91,16 +100,16 @@ def table(states: Sequence["PointState"], usd: float, cap_usd: float | None, n_r
 
 def _figures(shown: Sequence["PointState"]) -> dict[str, list[str]]:
     return {
-        label: [f"{state.figures[key]:.3f}" if key in state.figures else "-" for state in shown]
-        for key, label in _labels().items()
+        figure.heading: [figure.text(state.figures[key]) if key in state.figures else "-" for state in shown]
+        for key, figure in _compared().items()
         if any(key in state.figures for state in shown)
     }
 
 
-def _labels() -> "Mapping[str, str]":
-    from qcaan.learn.sweep.comparison import LABELS
+def _compared() -> "Mapping[str, Figure]":
+    from qcaan.learn.sweep.comparison import COMPARED
 
-    return LABELS
+    return COMPARED
 
 
 def _width(name: str, cells: Sequence[str]) -> int:

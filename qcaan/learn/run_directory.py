@@ -3,7 +3,8 @@
 ```
 config.yaml       the resolved configuration
 provenance.json   the run's name in the store, its budget's; the run that it goes on from, if any; one segment for
-                  every start or resume: versions, machine, backend, target snapshot, seed
+                  every start or resume: versions and commit, machine, backend, target snapshot, seed, and, unless it
+                  was killed, the wall time and the CPU time of its process, in seconds
 metrics.jsonl     one object a line, each with step and epoch
 store.sqlite      shots, journal, ledger (unless store.url names another store)
 tensorboard/      the same numbers for TensorBoard
@@ -25,8 +26,12 @@ import hashlib
 import json
 import platform
 import shutil
+import subprocess
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +61,8 @@ class RunDirectory:
         self.samples = path / "samples"
         self._board: SummaryWriter | None = None
         self._tracking: Tracking | None = None
+        self._clocks: tuple[float, float] | None = None
+        """Where wall time and CPU time stood when this process began a segment."""
 
     @classmethod
     def create(
@@ -141,11 +148,19 @@ class RunDirectory:
             "python": platform.python_version(),
             "machine": platform.platform(),
             "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+            "commit": _commit(),
             "seed": self.config.seed,
             **facts,
         }
         record = self.provenance()
         self._write_provenance(record | {"segments": [*record["segments"], segment]})
+        self._clocks = (time.monotonic(), time.process_time())
+
+    def _end_segment(self, wall: float, cpu: float) -> None:
+        record = self.provenance()
+        took = {"wall_s": round(time.monotonic() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}
+        *earlier, last = record["segments"]
+        self._write_provenance(record | {"segments": [*earlier, last | took]})
 
     def provenance(self) -> dict[str, Any]:
         """`run` and `budget`, their names in the store, `start`: path, run and checkpoint of another, and `segments`.
@@ -217,13 +232,17 @@ class RunDirectory:
             self._tracking = Tracking(self.path, self.config.train.mlflow, self.config.flat(), within=sweep)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Flush TensorBoard, and tell MLflow the rest; `error` is what ended the run."""
+        """Flush TensorBoard, tell MLflow the rest, record what the segment took; `error` is what ended the run."""
         if self._board is not None:
             self._board.close()
             self._board = None
         if self._tracking is not None:
             self._tracking.close(how_ended(error))
             self._tracking = None
+        if self._clocks is not None:
+            with suppress(OSError, DataError):  # on a full disk, say, what ended the run is told, not this
+                self._end_segment(*self._clocks)
+            self._clocks = None
 
     def __enter__(self) -> Self:
         return self
@@ -246,6 +265,19 @@ def _name(config: Config, start: Mapping[str, str] | None) -> str:
     origin = {"start": [start["run"], start["checkpoint"]]} if start else {}
     what = json.dumps(settings | origin, sort_keys=True)
     return f"{config.prior.kind}-seed-{config.seed}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the checkout that this code is run from, with "-dirty" if files differ; None where it is none."""
+    told = ""
+    for words in (("ls-files", "--error-unmatch", __file__), ("describe", "--always", "--dirty", "--exclude=*")):
+        command = ("git", "-C", str(Path(__file__).parent), *words)
+        try:
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - no input
+        except (OSError, subprocess.CalledProcessError):  # no git, or files that it does not keep
+            return None
+    return told.strip()
 
 
 def _version(package: str) -> str | None:

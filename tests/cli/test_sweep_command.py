@@ -15,7 +15,7 @@ from rich.console import Console
 from qcaan.cli import sweep
 from qcaan.cli.sweep_table import table
 from qcaan.learn.sweep import Plan, PointState, Sweep
-from qcaan.learn.sweep.comparison import LABELS
+from qcaan.learn.sweep.comparison import COMPARED
 from qcaan.learn.sweep.engine import Ending, Order
 
 SMALL = {
@@ -147,13 +147,13 @@ def test_the_table_shows_first_what_needs_looking_at(plan: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("width", "columns"), [(80, {"FID", "Inception", "prior", "$"}), (55, {"FID", "$"}), (45, {"$"})]
+    ("width", "columns"), [(80, {"FID", "Inception", "marginals", "$"}), (55, {"FID", "$"}), (45, {"$"})]
 )
 def test_the_table_has_as_many_figures_as_the_terminal_has_room_for(
     plan: Path, tmp_path: Path, width: int, columns: set[str]
 ) -> None:
     first, second = Sweep(tmp_path / "s", Plan.load(plan)).points
-    figures = dict.fromkeys(LABELS, 123.4567)
+    figures = dict.fromkeys(COMPARED, 123.4567)
     states = [PointState(point, "running", 1200, 9380, figures, usd=12.5, deaths=1) for point in (first, second)]
     console = Console(width=width, force_terminal=False)
     with console.capture() as shown:
@@ -161,6 +161,6 @@ def test_the_table_has_as_many_figures_as_the_terminal_has_room_for(
     lines = shown.get().splitlines()
     assert max(map(len, lines)) <= width
     heading = lines[: next(n for n, line in enumerate(lines) if "seed=1" in line)]
-    known = {"FID", "Inception", "prior", "coverage", "marginals", "$"}
+    known = {"FID", "Inception", "marginals", "coverage", "precision", "density", "support", "$"}
     assert known & set(" ".join(heading).split()) == columns
     assert [line.split()[0] for line in lines if "1200/9380" in line] == ["seed=1", "seed=2"]

@@ -1,4 +1,4 @@
-"""Sweeps: points, resuming, a worker that is killed, one store and one budget, and the comparison's arithmetic."""
+"""Sweeps: points, resuming, growing, a worker that is killed, one store and one budget, results, the command."""
 
 import json
 import multiprocessing
@@ -20,8 +20,7 @@ from qcaan.learn import checkpoint
 from qcaan.learn.priors import KINDS
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep import Plan, Point, PointState, Processes, Sweep, compare, conduct, write_results
-from qcaan.learn.sweep.comparison import Interval
-from qcaan.learn.sweep.engine import run_point
+from qcaan.learn.sweep.engine import Ending, Order, run_point
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = {
@@ -37,6 +36,31 @@ def plan_file(folder: Path, **sections: object) -> Path:
     path = folder / "plan.yaml"
     path.write_text(yaml.safe_dump({"config": SMALL, **sections}))
     return path
+
+
+class Recorded:
+    """Runs orders in this process, and remembers their names."""
+
+    threads = 1
+
+    def __init__(self, started: list[str]) -> None:
+        self._started = started
+        self._over: dict[Path, Ending] = {}
+
+    def room(self) -> int:
+        return 1
+
+    def start(self, order: Order) -> None:
+        self._started.append(order.path.name)
+        run_point(order.config, order.path, order.budget)
+        self._over[order.path] = Ending("done")
+
+    def ended(self, wait_s: float) -> dict[Path, Ending]:
+        over, self._over = self._over, {}
+        return over
+
+    def stop(self) -> None:
+        pass
 
 
 def tensors_of(point: Point) -> dict[str, object]:
@@ -102,6 +126,42 @@ def test_a_directory_with_another_sweep_or_anything_else_is_left_alone(done: Swe
         Sweep.create(other, done.path)
     with pytest.raises(ConfigError, match="no sweep"):
         Sweep.create(other, tmp_path)
+
+
+def test_a_sweep_grows_by_variants_and_seeds_and_keeps_its_runs(done: Sweep, tmp_path: Path) -> None:
+    shutil.copytree(done.path, tmp_path / "out")
+    before = {point.path.name: tensors_of(point) for point in Sweep.open(tmp_path / "out").points}
+    more = {"none": {"prior.kind": "unentangled"}, **VARIANTS}
+    file = plan_file(tmp_path, variants=more, baseline=["none", "coins"], grid={"seed": [1, 3, 2]})
+    sweep = Sweep.create(Plan.load(file), tmp_path / "out")
+    assert Sweep.open(tmp_path / "out").plan == sweep.plan
+    started = []
+    states = conduct(sweep.points, budget=sweep.budget, engine=Recorded(started))
+    assert set(started) == {"none-seed=1", "none-seed=3", "none-seed=2", "QC-seed=3", "coins-seed=3"}
+    assert [state.state for state in states].count("done") == 9
+    after = {point.path.name: tensors_of(point) for point in sweep.points if point.path.name in before}
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(after[run][key], before[run][key]) for run in before for key in before[run])
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"grid": {"seed": [1]}}, "its run QC-seed=2 is none of the plan's"),
+        ({"variants": {"coins": VARIANTS["coins"]}}, "its run QC-seed=1 is none of the plan's"),
+        (
+            {"variants": VARIANTS | {"coins": {"prior.kind": "bernoulli"}}},
+            "in coins-seed=1, prior.kind is product_bernoulli there, not bernoulli",
+        ),
+        ({"config": SMALL | {"gan": {"channels": 4}}}, "in QC-seed=1, gan.channels is 2 there, not 4"),
+    ],
+)
+def test_what_a_sweep_has_run_already_stays(done: Sweep, tmp_path: Path, sections: dict, words: str) -> None:
+    before = (done.path / "sweep.yaml").read_bytes()
+    changed = plan_file(tmp_path, **{"variants": VARIANTS, "grid": {"seed": [1, 2]}} | sections)
+    with pytest.raises(ConfigError, match=f"another sweep: {words}; name another directory"):
+        Sweep.create(Plan.load(changed), done.path)
+    assert (done.path / "sweep.yaml").read_bytes() == before
 
 
 def test_a_sweep_that_is_done_runs_nothing_again(done: Sweep) -> None:
@@ -184,8 +244,9 @@ def test_the_comparison_is_of_the_last_evaluations_seed_by_seed(scored: Sweep) -
     assert quantum.figures["eval/fid"].mean == 12.0
     assert quantum.figures["eval/inception_score"].mean == 2.0
     # differences -1 and 1: mean 0, s = sqrt(2), t(0.975, 1) = 12.706
-    assert quantum.differences["eval/fid"].mean == 0.0
-    assert quantum.differences["eval/fid"].high == pytest.approx(12.706, abs=1e-3)
+    paired = quantum.differences["coins"]["eval/fid"].paired
+    assert paired.mean == 0.0
+    assert paired.high == pytest.approx(12.706, abs=1e-3)
     assert not coins.differences
 
 
@@ -194,11 +255,10 @@ def test_the_results_are_tables_intervals_and_digits(scored: Sweep) -> None:
     assert [file.name for file in files] == ["results.md", "differences.png", "digits.png"]
     lines = files[0].read_text().splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| QC ")]
-    assert rows[0][:4] == ["QC", "2", "2.000 [2.000, 2.000]", "12.000 [-13.412, 37.412]"]
-    assert rows[1][:4] == ["QC", "2", "0.000 [0.000, 0.000]", "0.000 [-12.706, 12.706]"]
-    assert not any(
-        line.startswith("| coins ") for line in lines[lines.index(next(x for x in lines if "seed by" in x)) :]
-    )
+    assert rows[0][:4] == ["QC", "2", "2.00 [2.00, 2.00]", "12.00 [-13.41, 37.41]"]
+    assert rows[1][:4] == ["QC", "2", "0.00 [0.00, 0.00] ([0.00, 0.00])", "0.00 [-12.71, 12.71] ([-13.84, 13.84])"]
+    assert not any(line.startswith("| coins ") for line in lines[lines.index("## Difference to coins") :])
+    assert any(line.startswith("- A run took ") and "(medians of 4 runs)" in line for line in lines)
     for file in files[1:]:
         with Image.open(file) as picture:
             assert picture.convert("L").getextrema() != (255, 255)
@@ -229,34 +289,10 @@ def test_the_experiment_holds_every_prior_under_one_budget(tmp_path: Path) -> No
     assert (
         len({(p.config.train.epochs, p.config.gan, p.config.data, p.config.prior.n_qubits) for p in sweep.points}) == 1
     )
-    base = next(point.config.prior for point in sweep.points if point.variant == sweep.plan.baseline)
-    assert (base.kind, base.n_bits) == ("product_bernoulli", 16)
+    bases = {p.variant: p.config.prior for p in sweep.points if p.variant in sweep.plan.baseline}
+    assert {(prior.kind, prior.n_bits) for prior in bases.values()} == {("born_machine", 8), ("born_machine", 16)}
     widths = {(p.config.prior.kind, p.config.prior.n_bits) for p in sweep.points}
-    both = {"born_machine", "rbm", "bernoulli", "product_bernoulli", "gaussian", "uniform"}
-    assert widths >= {(kind, bits) for kind in both for bits in (8, 16)}
-
-
-def test_runs_without_an_evaluation_are_left_out_and_counted(scored: Sweep) -> None:
-    shutil.rmtree(scored.points[0].path)
-    quantum, _ = compare(scored).groups
-    assert compare(scored).missing == 1
-    assert quantum.seeds == (2,)
-    assert quantum.figures["eval/fid"] == Interval(14.0, None, None, 1)
-    assert quantum.differences["eval/fid"] == Interval(1.0, None, None, 1)
-
-
-def test_an_interval_is_students() -> None:
-    interval = Interval.of([1.0, 2.0, 3.0, 4.0, 5.0])
-    # mean 3, s = 1.5811, t(0.975, 4) = 2.7764
-    assert interval.low == pytest.approx(3 - 2.7764 * 1.5811 / 5**0.5, abs=1e-3)
-    assert Interval.of([2.0]) == Interval(2.0, None, None, 1)
-
-
-def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
-    # 2000 intervals at 95 %: fewer than 1850 or more than 1950 has probability below 1e-5 (binomial, sd 9.7)
-    rng = np.random.default_rng(7)
-    found = [Interval.of(rng.normal(size=5)) for _ in range(2000)]
-    assert 1850 <= sum(interval.low <= 0 <= interval.high for interval in found) <= 1950
+    assert widths >= {(kind, bits) for kind in KINDS if kind != "mixture" for bits in (8, 16)}
 
 
 def test_the_command_goes_on_compares_and_says_json(scored: Sweep) -> None:
@@ -264,10 +300,22 @@ def test_the_command_goes_on_compares_and_says_json(scored: Sweep) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert [point["state"] for point in found["points"]] == ["done"] * 4
-    assert found["baseline"] == "coins"
+    assert found["baselines"] == ["coins"]
     assert found["groups"][0]["seeds"] == [1, 2]
     table = CliRunner().invoke(app, ["sweep", str(scored.path)])
     assert "difference to coins" in table.output
+    assert "paired intervals are shown" in table.output
+
+
+def test_the_command_compares_with_others_and_runs_nothing(scored: Sweep) -> None:
+    runs = {path: path.stat().st_mtime_ns for path in (scored.path / "runs").rglob("*")}
+    result = CliRunner().invoke(app, ["sweep", str(scored.path), "--baseline", "QC", "--baseline", "coins"])
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in (scored.path / "runs").rglob("*")} == runs
+    for text in (result.output, (scored.path / "results.md").read_text(), (scored.path / "report.html").read_text()):
+        assert text.lower().index("difference to qc") < text.lower().index("difference to coins")
+    wrong = CliRunner().invoke(app, ["sweep", str(scored.path), "--baseline", "RBM"])
+    assert (wrong.exit_code, "'RBM' is none of the variants QC, coins" in wrong.output) == (2, True)
 
 
 def test_the_command_says_what_it_would_run(tmp_path: Path) -> None:

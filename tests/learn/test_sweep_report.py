@@ -14,6 +14,7 @@ from qcaan.execution.store import Store
 from qcaan.learn.report import write_sweep_report
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep import Plan, PointState, Sweep, compare
+from qcaan.learn.sweep.comparison import COMPARED
 from qcaan.learn.sweep.engine import WORK, run_point
 from qcaan.learn.sweep.watch import Watch, record_ending
 
@@ -58,11 +59,12 @@ def test_the_page_tells_the_comparison(sweep: Sweep, page: Path, parse) -> None:
     seen = parse(page.read_text(encoding="utf-8"))
     assert set(SECTIONS) <= seen.ids
     quantum = compare(sweep).groups[0]
-    for interval in (*quantum.figures.values(), *quantum.differences.values()):
-        assert str(interval) in seen.text
+    for figures in (quantum.figures, quantum.differences["coins"]):
+        for key, value in figures.items():
+            assert COMPARED[key].text(value) in seen.text
     assert "Difference to coins" in seen.text
     assert len(seen.images) == 2
-    # intervals and differences of both figures and the KL that runs tell, and shots over time
+    # intervals and differences of both figures and the bits won that runs tell, and shots over time
     assert seen.tags.count("svg") == 2 * len(compare(sweep).keys) + 1
 
 

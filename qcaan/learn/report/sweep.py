@@ -19,9 +19,9 @@ from qcaan.learn.report.charts import INK, as_svg, style
 from qcaan.learn.report.jobs import device_table, job_charts, ran_shots, recorded, spent_usd
 from qcaan.learn.report.page import Column, Table, base64_of, numbers, write_page
 from qcaan.learn.run_directory import RunDirectory
-from qcaan.learn.sweep.comparison import LABELS, Interval, compare
+from qcaan.learn.sweep.comparison import COMPARED, compare
 from qcaan.learn.sweep.plan import Point, Settings, Sweep, flow
-from qcaan.learn.sweep.results import digits, draw_intervals, name_rows
+from qcaan.learn.sweep.results import EXPLAINED, Row, digits, draw_intervals, made_by, name_rows
 from qcaan.learn.sweep.watch import PointState, State, Watch
 
 _SHOWN: Mapping[State, str] = {
@@ -55,7 +55,6 @@ def _content(sweep: Sweep, folder: Path) -> dict[str, Any]:
     jobs, note = recorded(begun.values())
     found = compare(sweep)
     figures = {group.name: group.figures for group in found.groups}
-    differences = {group.name: group.differences for group in found.groups if group.differences}
     ended = Counter(state.state for state in states)
     told = ", ".join(f"{ended[state]} {name}" for state, name in _SHOWN.items() if ended[state])
     return {
@@ -66,13 +65,25 @@ def _content(sweep: Sweep, folder: Path) -> dict[str, Any]:
         "variants": _variants(sweep),
         "common": _common(sweep),
         "missing": found.missing,
-        "baseline": found.baseline,
-        "scores": _intervals(figures, "seeds"),
+        "scores": _table(found.score_table()),
         "score_charts": list(_charts("", figures, _real(begun.values()))),
-        "differences": _intervals(differences, "pairs"),
-        "difference_charts": list(
-            _charts(f", difference to {found.baseline}", differences, dict.fromkeys(LABELS, 0.0))
-        ),
+        "differences": [
+            {
+                "baseline": baseline,
+                "table": _table(table),
+                "charts": list(
+                    _charts(
+                        f", difference to {baseline}",
+                        {group.name: group.differences.get(baseline, {}) for group in found.groups},
+                        dict.fromkeys(COMPARED, 0.0),
+                    )
+                ),
+            }
+            for baseline in found.baselines
+            if (table := found.difference_table(baseline))
+        ],
+        "explained": EXPLAINED,
+        "chance": found.chance,
         "pictures": [{"name": name, "base64": _png(images)} for name, images in digits(sweep).items()],
         "runs": _runs(states, begun, jobs, folder),
         "failures": [state for state in states if state.error],
@@ -98,7 +109,7 @@ def _tiles(sweep: Sweep, done: int, jobs: Sequence[Job]) -> Iterator[dict[str, s
 def _variants(sweep: Sweep) -> Table:
     """Every variant's settings; nothing where the grid alone makes the difference."""
     rows = [
-        [name + (" (baseline)" if name == sweep.plan.baseline else ""), _settings(settings)]
+        [name + (" (baseline)" if name in sweep.plan.baseline else ""), _settings(settings)]
         for name, settings in sweep.plan.variants.items()
     ]
     return Table([Column("variant"), Column("settings")], rows)
@@ -122,21 +133,19 @@ def _settings(settings: Settings) -> str:
     return ", ".join(f"{key}={flow(value)}" for key, value in settings.items())
 
 
-def _intervals(groups: Mapping[str, Mapping[str, Interval]], counted: str) -> Table:
-    keys = [key for key in LABELS if any(key in figures for figures in groups.values())]
-    rows = [
-        [name, str(max(interval.n for interval in figures.values())), *(str(figures.get(key, "-")) for key in keys)]
-        for name, figures in groups.items()
-        if figures
-    ]
-    return Table([Column(""), *numbers([counted, *(LABELS[key] for key in keys)])], rows)
+def _table(rows: Sequence[Sequence[str]]) -> Table:
+    """Rows whose first is the headings; of numbers, but for the first column."""
+    if not rows:
+        return Table([], [])
+    (name, *figures), *cells = rows
+    return Table([Column(name), *numbers(figures)], cells)
 
 
-def _charts(what: str, groups: Mapping[str, Mapping[str, Interval]], references: Mapping[str, float]) -> Iterator[str]:
+def _charts(what: str, groups: Mapping[str, Row], references: Mapping[str, float]) -> Iterator[str]:
     """A picture of each figure: a row a group, and a dashed line at the reference."""
     rows = {name: figures for name, figures in groups.items() if figures}
-    for key in (key for key in LABELS if any(key in figures for figures in rows.values())):
-        title = LABELS[key] + what
+    for key in (key for key in COMPARED if any(key in figures for figures in rows.values())):
+        title = COMPARED[key].heading + what
         with style(title):
             figure = Figure(figsize=(4.6, 0.28 * len(rows) + 0.9), layout="constrained")
             panel = figure.add_subplot()
@@ -154,7 +163,7 @@ def _real(runs: Iterable[RunDirectory]) -> dict[str, float]:
     for run in runs:
         for record in run.metrics():
             if real := record.get("eval/real"):
-                return {f"eval/{name}": value for name, value in real.items() if f"eval/{name}" in LABELS}
+                return {f"eval/{name}": value for name, value in real.items() if f"eval/{name}" in COMPARED}
     return {}
 
 
@@ -168,7 +177,7 @@ def _runs(states: Sequence[PointState], begun: Mapping[Path, RunDirectory], jobs
     by_run: dict[str, list[Job]] = {}
     for job in jobs:
         by_run.setdefault(job.run, []).append(job)
-    keys = [key for key in LABELS if any(key in state.figures for state in states)]
+    keys = [key for key in COMPARED if any(key in state.figures for state in states)]
     rows = []
     for state in states:
         run = begun.get(state.point.path)
@@ -178,12 +187,12 @@ def _runs(states: Sequence[PointState], begun: Mapping[Path, RunDirectory], jobs
                 _name(state.point, folder),
                 _SHOWN[state.state],
                 f"{state.step:,}/{state.total:,}",
-                *(f"{state.figures[key]:.3f}" if key in state.figures else "-" for key in keys),
+                *(COMPARED[key].text(state.figures[key]) if key in state.figures else "-" for key in keys),
                 f"{ran_shots(mine):,}",
                 f"${spent_usd(mine):,.2f}",
             ]
         )
-    labels = ["step", *(LABELS[key] for key in keys), "shots", "spent"]
+    labels = ["step", *(COMPARED[key].heading for key in keys), "shots", "spent"]
     return Table([Column("run"), Column("state"), *numbers(labels)], rows)
 
 
@@ -202,7 +211,8 @@ def _segments(runs: Iterable[RunDirectory]) -> Table:
     seeds: dict[tuple[str, str, str], set[int]] = {}
     for run in runs:
         for segment in run.provenance()["segments"]:
-            versions = ", ".join(f"{name} {version}" for name, version in segment["versions"].items())
+            others = (f"{name} {version}" for name, version in segment["versions"].items() if name != "qcaan")
+            versions = ", ".join([made_by(segment), *others])
             device = (segment["target"] or {}).get("device", "none")
             made_with = (versions, f"{segment['machine']}, Python {segment['python']}", device)
             alike.setdefault(made_with, []).append(segment["time"])

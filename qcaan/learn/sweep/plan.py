@@ -9,9 +9,13 @@ report.html       all of it as one page
 ```
 
 A plan is a YAML file: `config` (sections of a configuration, or the path of a file that holds them), `grid` (key ->
-values), `variants` (name -> settings that belong together) and `baseline` (the variant that others are compared with).
+values), `variants` (name -> settings that belong together) and `baseline` (what the others are compared with, one or a
+list).
 With `start` (a run, or a sweep with a run a seed) every point goes on from a trained run, in a directory of its own,
 and `config` holds only what differs from that run: a section's keys, and `backend` as a whole.
+
+A sweep may grow: with more variants or longer grids it goes on with what is missing, and its baselines may change at
+any time. Every run that it had must still be in the plan as it was.
 
 Why all points share one store and one budget: what is spent together is limited together, and one table holds every
 shot. Names in the store derive from a point's configuration, so no two points share shots by accident.
@@ -23,17 +27,26 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from qcaan.config import Config, Section, explain, read_yaml
+from qcaan.config import Config, Section, diff, explain, read_yaml
 from qcaan.errors import ConfigError
 from qcaan.learn.files import write_whole
 from qcaan.learn.run_directory import RunDirectory
 
 Settings = Mapping[str, Any]
+
+
+def _listed(value: object) -> object:
+    """One name as a list of one, null as none."""
+    return [value] if isinstance(value, str) else value or ()
+
+
+def _once(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 class Plan(Section):
@@ -42,12 +55,22 @@ class Plan(Section):
     config: dict[str, Any] = Field(default_factory=dict, description="what all runs have in common")
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="key -> values, all combinations")
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="name -> keys and values together")
-    baseline: str | None = Field(None, description="the variant that the others are compared with, seed by seed")
+    baseline: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)] = Field(
+        (), description="the variant, or those, that the others are compared with, seed by seed"
+    )
     start: Path | None = Field(None, description="a run to go on from, or a sweep: its run of the same seed")
 
     @classmethod
-    def load(cls, path: Path, grid: Mapping[str, Sequence[Any]] | None = None, changes: Sequence[str] = ()) -> Self:
-        """Read a plan, or a plain configuration; `grid` is added to the file's, `changes` are KEY=VALUE for all runs.
+    def load(
+        cls,
+        path: Path,
+        grid: Mapping[str, Sequence[Any]] | None = None,
+        changes: Sequence[str] = (),
+        baseline: Sequence[str] = (),
+    ) -> Self:
+        """Read a plan, or a plain configuration.
+
+        `grid` is added to the file's, `changes` are KEY=VALUE for all runs, `baseline` replaces the file's.
 
         Raises:
             ConfigError: the file cannot be read, or holds what is neither.
@@ -63,6 +86,8 @@ class Plan(Section):
             base = _on_top_of(tree["start"], read_yaml(base))
         tree["config"] = Config.load(base, changes).model_dump(mode="json")
         tree["grid"] = {**(tree.get("grid") or {}), **(grid or {})}
+        if baseline:
+            tree["baseline"] = list(baseline)
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
@@ -94,41 +119,69 @@ class Point:
     @property
     def group(self) -> str:
         """What its runs of all seeds are called together."""
-        parts = ([self.variant] if self.variant else []) + [f"{key}={value}" for key, value in self.others]
-        return " ".join(parts) or "all"
+        return _group(self.variant, self.others)
 
 
 class Sweep:
-    """A plan in a directory."""
+    """A plan in a directory.
+
+    Raises:
+        ConfigError: a point's configuration is wrong, two points are the same, or a baseline is none of the variants.
+    """
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
         self.plan = plan
         self.points = _points(path, plan)
+        names = dict.fromkeys([*plan.variants, *(point.group for point in self.points)])
+        for name in plan.baseline:
+            if name not in names:
+                raise ConfigError(f"baseline: '{name}' is none of the variants {', '.join(names)}")
 
     @classmethod
     def create(cls, plan: Plan, path: Path) -> Self:
-        """A new sweep, or the one that is there if its plan is the same; every configuration is checked first.
+        """A new sweep, or the one that is there, which may grow; every configuration is checked first.
 
         Raises:
-            ConfigError: a point's configuration is wrong, two points are the same, or `path` holds something else; a
-                run to go on from has no checkpoint yet.
+            ConfigError: as of a sweep; `path` holds something else, or another sweep, one with runs that the plan lacks
+                or has otherwise; a run to go on from has no checkpoint yet.
             DataError: what to go on from is no run.
         """
         sweep = cls(path, plan)
-        record = path / "sweep.yaml"
-        text = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
-        if record.is_file():
-            if record.read_text(encoding="utf-8") != text:
-                raise ConfigError(f"--out {path}: this is another sweep; name another directory, or go on with that")
-            return sweep
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        there = {point.path: point for point in cls.open(path).points} if _is_sweep(path) else {}
+        if not there and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ConfigError(f"--out {path}: this already exists and is no sweep; name another directory")
-        for start in {point.start for point in sweep.points if point.start}:
+        if changes := _changes(there, {point.path: point for point in sweep.points}):
+            raise ConfigError(
+                f"--out {path}: this is another sweep: {changes}; name another directory, or go on with that. New "
+                "variants, more values in a grid and other baselines are welcome there"
+            )
+        for start in {point.start for point in sweep.points if point.start and point.path not in there}:
             RunDirectory.open(start).checkpoint()
         path.mkdir(parents=True, exist_ok=True)
-        write_whole(record, text)
+        sweep._record()
         return sweep
+
+    def compared_with(self, baselines: Sequence[str]) -> Self:
+        """The same sweep with other baselines, from now on.
+
+        Raises:
+            ConfigError: one is none of the variants.
+        """
+        sweep = type(self)(self.path, self.plan.model_copy(update={"baseline": _once(baselines)}))
+        sweep._record()
+        return sweep
+
+    def group_of(self, baseline: str, point: Point) -> str:
+        """What `point` is compared with: the variant with the point's other settings, or the group of that name."""
+        return _group(baseline, point.others) if baseline in self.plan.variants else baseline
+
+    def _record(self) -> None:
+        """Keep the plan; what it says already is not written again."""
+        record = self.path / "sweep.yaml"
+        text = yaml.safe_dump(self.plan.model_dump(mode="json"), sort_keys=False)
+        if not record.is_file() or record.read_text(encoding="utf-8") != text:
+            write_whole(record, text)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -137,10 +190,9 @@ class Sweep:
         Raises:
             ConfigError: the directory is not a sweep.
         """
-        record = path / "sweep.yaml"
-        if not record.is_file():
+        if not _is_sweep(path):
             raise ConfigError(f"{path} is not a sweep: it has no sweep.yaml")
-        return cls(path, Plan.model_validate(read_yaml(record)))
+        return cls(path, Plan.model_validate(read_yaml(path / "sweep.yaml")))
 
     @property
     def budget(self) -> str:
@@ -150,8 +202,6 @@ class Sweep:
 
 def _points(path: Path, plan: Plan) -> list[Point]:
     variants = plan.variants or {"": {}}
-    if plan.baseline is not None and plan.baseline not in variants:
-        raise ConfigError(f"baseline: '{plan.baseline}' is none of the variants {', '.join(variants)}")
     points, wrong = [], []
     combinations = [dict(zip(plan.grid, values, strict=True)) for values in itertools.product(*plan.grid.values())]
     for (variant, fixed), chosen in itertools.product(variants.items(), combinations):
@@ -169,6 +219,20 @@ def _points(path: Path, plan: Plan) -> list[Point]:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"grid: two points are called '{twice}'; leave out the value that stands twice")
     return points
+
+
+def _changes(there: Mapping[Path, Point], now: Mapping[Path, Point]) -> str:
+    """What is not as it was of the first run that is not; new runs are no change."""
+    for path, old in there.items():
+        new = now.get(path)
+        if new is None:
+            return f"its run {path.name} is none of the plan's"
+        if new.start != old.start:
+            return f"{path.name} goes on from {old.start}, not from {new.start}"
+        if changed := diff(old.config, new.config):
+            key, (was, wanted) = next(iter(changed.items()))
+            return f"in {path.name}, {key} is {flow(was)} there, not {flow(wanted)}"
+    return ""
 
 
 def _on_top_of(start: Path, changes: Settings) -> dict[str, Any]:
@@ -200,6 +264,10 @@ def _config(base: Mapping[str, Any], settings: Settings, path: Path) -> Config:
         return config
     store = config.store.model_copy(update={"url": f"sqlite:///{(path / 'store.sqlite').resolve()}"})
     return config.model_copy(update={"store": store})
+
+
+def _group(variant: str, others: Sequence[tuple[str, str]]) -> str:
+    return " ".join([*([variant] if variant else []), *(f"{key}={value}" for key, value in others)]) or "all"
 
 
 def _name(variant: str, chosen: Settings) -> str:

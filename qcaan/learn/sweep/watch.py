@@ -18,7 +18,7 @@ from qcaan.learn import data
 from qcaan.learn.files import write_whole
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.schedule import Schedule
-from qcaan.learn.sweep.comparison import LABELS
+from qcaan.learn.sweep.comparison import figures_of
 from qcaan.learn.sweep.engine import WORK
 from qcaan.learn.sweep.plan import Point
 
@@ -29,7 +29,7 @@ _TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class PointState:
-    """Where a point stands: `step` of `total`, its newest `figures` as in metrics.jsonl, and what it has spent.
+    """Where a point stands: `step` of `total`, its newest `figures`, keyed as in `COMPARED`, and what it has spent.
 
     `deaths`: times that its process died without getting past step `died_at`.
     """
@@ -75,7 +75,7 @@ class Watch:
         step = state.step
         for record in _last_records(state.point.path / "metrics.jsonl"):
             step = int(record["step"])
-            newest |= {key: float(record[key]) for key in LABELS if record.get(key) is not None}
+            newest |= figures_of(record)
         return replace(state, step=step, figures=newest, usd=self._usd(state))
 
     def _usd(self, state: PointState) -> float:
