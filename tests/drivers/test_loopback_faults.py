@@ -23,7 +23,7 @@ ENTERPRISE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-Enterprise-1"
 BUCKET = "amazon-braket-us-east-1-123456789012"
 SOURCE = "OPENQASM 3.0;\nbit[1] b;\n#pragma braket verbatim\nbox{\ngpi2(0.5) $0;\n}\nb[0] = measure $0;\n"
 ACTION = json.dumps({"braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"}, "source": SOURCE})
-ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=0.5)
+ONCE = Config(retries={"total_max_attempts": 1})
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def s3(aws):
 def create(client, request):
     """Create a task of this test; the same `n` is the same token."""
 
-    def make(n=0, device=FORTE, **other):
+    def make(n=0, device=FORTE, client=client, **other):
         fields = {"shots": 100, "action": ACTION, "outputS3Bucket": BUCKET, "outputS3KeyPrefix": "p"}
         token = f"{abs(hash(request.node.nodeid)):x} {n}"
         return client.create_quantum_task(deviceArn=device, clientToken=token, **fields | other)["quantumTaskArn"]
@@ -129,9 +129,10 @@ class TestCalls:
 
     def test_a_long_delay_is_a_lost_reply(self, aws, create):
         before = len(aws.jobs())
+        impatient = boto3.client("braket", config=ONCE.merge(Config(read_timeout=0.5)))
         aws.set_faults([{"kind": "delay", "seconds": 0.8, "times": 1}])
         with pytest.raises(exceptions.ReadTimeoutError):
-            create()
+            create(client=impatient)
         deadline = time.monotonic() + 20
         while len(aws.jobs()) == before:
             assert time.monotonic() < deadline
@@ -194,15 +195,13 @@ class TestTasks:
         assert finish(create())["status"] == "CANCELLED"
         assert aws.bill_usd() == before
 
-    def test_a_slow_queue(self, aws, create, client, finish):
+    def test_a_slow_queue(self, aws, create, finish):
         aws.set_faults([{"kind": "slow_queue", "times": 1, "seconds": 0.4}])
         slow, fast = create(1), create(2)
         assert [finish(arn)["status"] for arn in (slow, fast)] == ["COMPLETED"] * 2
         tasks = {task["id"]: task for task in aws.jobs()}
         assert tasks[slow]["started"] - tasks[slow]["created"] >= 0.4
         assert not tasks[fast]["fate"]
-        answer = finish(slow)
-        assert (answer["endedAt"] - answer["createdAt"]).total_seconds() >= 0.4
 
     def test_probabilities_that_do_not_sum_to_one(self, aws, create, result):
         aws.set_faults([{"kind": "wrong_sum", "times": 1, "factor": 0.25}])
