@@ -92,7 +92,7 @@ def test_the_shell_blocks_run(name, blocks, call, tmp_path) -> None:
             assert code == 0, f"{line}\n{out}{err}"
 
 
-def test_the_yaml_blocks_are_configurations_or_faults(blocks) -> None:
+def test_the_yaml_blocks_are_configurations_plans_or_faults(blocks, tmp_path) -> None:
     found = [yaml.safe_load(body) for page in PAGES.values() for language, body in blocks(page) if language == "yaml"]
     assert {type(tree) for tree in found} == {dict, list}
     for tree in found:
@@ -100,6 +100,9 @@ def test_the_yaml_blocks_are_configurations_or_faults(blocks) -> None:
             assert len(read_faults(tree, "the page", VOCABULARY)) == len(tree)
         elif set(tree) <= set(Config.model_fields):
             Config.load(tree)
+        elif set(tree) <= set(sweep.Plan.model_fields):
+            (tmp_path / "plan.yaml").write_text(yaml.safe_dump(tree))
+            sweep.Sweep(tmp_path, sweep.Plan.load(tmp_path / "plan.yaml"))
 
 
 def test_languages_of_the_blocks_that_are_run(blocks) -> None:
