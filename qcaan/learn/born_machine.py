@@ -59,7 +59,9 @@ class BornMachine(Prior):
         found = self._optimizer.minimise(objective, self.theta, updates=self._options.updates, tag=tag)
         self.theta, self.losses = found.theta, found.losses
         latest = {"prior/loss": found.losses[-1]} if found.losses else {}
-        return latest | {"prior/shots": float(found.shots)} | target_metrics(bits, self.distribution())
+        return (
+            latest | {"prior/shots": float(found.shots)} | target_metrics(bits, self.distribution(), len(self.circuits))
+        )
 
     def sample(self, n: int, *, tag: str) -> BitArray:
         """Measured bits, uint8 (n, n_bits): n_qubits columns a basis, in the order of the bases."""

@@ -4,8 +4,11 @@ A distribution is float64 (2**n,), indexed by the bitstring as a binary number, 
 n).
 
 An empirical target has at most N outcomes. Where 2**n is not small against N its entropy is too low and its total
-correlation too high: even N independent draws then look correlated. The difference KL(p || q) - KL(p || product) does
-not suffer from this, as the entropy cancels in it.
+correlation too high: even N independent draws then look correlated. How much of it is that bias, the same samples say
+with every column shuffled (`prior/target_total_correlation_null_bits`). KL(p || product) - KL(p || q), what a prior
+won, does not suffer from this, as the entropy cancels in it. It has a smaller bias of its own: q is scored on the
+samples that it was fitted to, which flatters k fitted parameters by about k / (2 N ln 2) bits (Akaike, 1974): with 8192
+samples 0.013 for 148 parameters, 0.025 for 288.
 """
 
 from collections.abc import Sequence
@@ -88,20 +91,36 @@ def kl_bits(p: FloatArray, q: FloatArray) -> float:
     return float((p[seen] * (np.log2(p[seen]) - np.log2(np.maximum(q[seen], EPSILON)))).sum())
 
 
-def target_metrics(bits: BitArray, prior: FloatArray | None) -> dict[str, float]:
+def sample_entropy_bits(bits: BitArray) -> float:
+    """Entropy of the empirical distribution of samples (N, n), in bits; n at most 62."""
+    _, counts = np.unique(to_outcomes(bits), return_counts=True)
+    return entropy_bits(counts / len(bits))
+
+
+def total_correlation_bits(bits: BitArray) -> float:
+    """The sum of the columns' entropies minus the joint entropy of samples (N, n), in bits."""
+    return sum(entropy_bits(np.array([1 - p, p])) for p in bits.mean(axis=0)) - sample_entropy_bits(bits)
+
+
+def target_metrics(bits: BitArray, prior: FloatArray | None, n_bases: int = 1) -> dict[str, float]:
     """What a prior could win on this target, and how far it got. Samples (N, n), the prior's distribution if known.
 
-    `prior/target_entropy_bits`; `prior/target_total_correlation_bits`: the sum of the bits' entropies minus the joint
-    entropy; `prior/kl_product`: KL(target || product of its marginals), which is the same number (by definition) and is
-    what any prior without correlations must pay at least; `prior/kl`: KL(target || prior), only where `prior` is given.
+    `prior/target_entropy_bits` and `prior/target_total_correlation_bits`, both of the samples, with the bias of so
+    few; `prior/target_total_correlation_null_bits`: that bias, the total correlation of the samples with each column
+    shuffled; `prior/target_total_correlation_in_bases_bits`: the sum over the `n_bases` equal parts of the columns of
+    the total correlation inside a part, which is all that a prior of independent bases can win; `prior/kl_product`:
+    KL(target || product of its marginals), which is the total correlation (by definition) and is what any prior without
+    correlations must pay at least; `prior/kl`: KL(target || prior), only where `prior` is given.
     """
-    _, counts = np.unique(to_outcomes(bits), return_counts=True)
-    ones = bits.mean(axis=0)
-    joint_entropy = entropy_bits(counts / len(bits))
-    correlation = sum(entropy_bits(np.array([1 - p, p])) for p in ones) - joint_entropy
+    correlation = total_correlation_bits(bits)
+    shuffled = np.random.default_rng(0).permuted(bits, axis=0)
     metrics = {
-        "prior/target_entropy_bits": joint_entropy,
+        "prior/target_entropy_bits": sample_entropy_bits(bits),
         "prior/target_total_correlation_bits": correlation,
+        "prior/target_total_correlation_null_bits": total_correlation_bits(shuffled),
+        "prior/target_total_correlation_in_bases_bits": sum(
+            total_correlation_bits(part) for part in np.split(bits, n_bases, axis=1)
+        ),
         "prior/kl_product": correlation,
     }
     if prior is not None:

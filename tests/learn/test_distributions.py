@@ -53,13 +53,33 @@ def test_entropy_and_divergence_by_hand():
 
 def test_two_equal_bits_have_one_bit_of_total_correlation():
     bits = np.array([[0, 0], [1, 1]], np.uint8)
-    metrics = target_metrics(bits, np.full(4, 0.25))
+    metrics = target_metrics(bits.repeat(1000, axis=0), np.full(4, 0.25))
     assert metrics == {
         "prior/target_entropy_bits": pytest.approx(1),
         "prior/target_total_correlation_bits": pytest.approx(1),
+        "prior/target_total_correlation_null_bits": pytest.approx(0, abs=0.02),
+        "prior/target_total_correlation_in_bases_bits": pytest.approx(1),
         "prior/kl_product": pytest.approx(1),
         "prior/kl": pytest.approx(1),
     }
+
+
+def test_the_bias_of_few_samples_is_told():
+    """Fair bits have no correlation: all that 4096 samples of 14 bits show is bias, shuffled or not."""
+    metrics = target_metrics(np.random.default_rng(1).integers(0, 2, (4096, 14)).astype(np.uint8), None)
+    seen, null = (metrics[f"prior/target_total_correlation{name}_bits"] for name in ("", "_null"))
+    assert seen > 1.5
+    assert null == pytest.approx(seen, abs=0.05)
+
+
+def test_correlation_inside_the_bases_is_told_from_that_between_them():
+    one, other = np.random.default_rng(2).integers(0, 2, (2, 20_000, 1))
+    noise = np.random.default_rng(3).integers(0, 2, (20_000, 2))
+    bits = np.concatenate([one, one, other, noise[:, :1], other, noise[:, 1:]], axis=1).astype(np.uint8)
+    metrics = target_metrics(bits, None, n_bases=2)
+    assert metrics["prior/target_total_correlation_bits"] == pytest.approx(2, abs=0.02)
+    assert metrics["prior/target_total_correlation_in_bases_bits"] == pytest.approx(1, abs=0.02)
+    assert metrics["prior/target_total_correlation_null_bits"] == pytest.approx(0, abs=0.02)
 
 
 def test_without_a_known_prior_there_is_no_divergence_to_it():

@@ -42,7 +42,9 @@ class TestEveryKind:
 
     def test_a_refit_reports_the_target(self, kind, make_runner):
         metrics = opened(kind, make_runner).refit(target(), tag="a")
-        assert {"prior/shots", "prior/target_entropy_bits", "prior/target_total_correlation_bits"} <= set(metrics)
+        inside = metrics["prior/target_total_correlation_in_bases_bits"]
+        assert 0.5 < inside < metrics["prior/target_total_correlation_bits"]
+        assert {"prior/shots", "prior/target_entropy_bits"} <= set(metrics)
         assert all(isinstance(value, float) for value in metrics.values())
         assert metrics["prior/kl_product"] > 0.5
         json.dumps(metrics, allow_nan=False)
@@ -106,6 +108,13 @@ def test_a_mixture_holds_what_two_independent_bases_cannot(make_runner):
         found[kind] = prior.refit(bits, tag="a")["prior/kl"]
     assert found["born_machine"] > between - 0.05  # no product of halves is nearer
     assert found["mixture"] < 0.4 * between
+
+
+def test_no_two_machines_of_mixtures_start_alike(make_runner):
+    arrays = [opened("mixture", make_runner, seed=seed).state()[0] for seed in range(4)]
+    starts = {tuple(one[f"{c}.theta"]) for one in arrays for c in (0, 1)}
+    starts |= {tuple(opened("born_machine", make_runner, seed=seed).state()[0]["theta"]) for seed in range(5)}
+    assert len(starts) == 13
 
 
 def test_a_mixture_keeps_its_parts_from_refit_to_refit(make_runner):

@@ -13,8 +13,9 @@ from qcaan.learn.prior import Arrays, Prior, PriorOptions, restored, stream
 class Coins:
     """Independent bits that are 1 with probabilities `ones`, float64 (n_bits,), strictly between 0 and 1."""
 
-    def __init__(self, ones: FloatArray) -> None:
+    def __init__(self, ones: FloatArray, n_bases: int) -> None:
         self.ones = ones
+        self.n_bases = n_bases
 
     def sample(self, n: int, rng: np.random.Generator) -> BitArray:
         """Uint8 (n, n_bits)."""
@@ -28,7 +29,7 @@ class Coins:
         """A refit's metrics; the loss is the cross-entropy of the target, in nats."""
         mean = bits.mean(axis=0)
         loss = float(-(mean * np.log(self.ones) + (1 - mean) * np.log1p(-self.ones)).sum())
-        return {"prior/loss": loss, "prior/shots": 0.0} | target_metrics(bits, self.distribution())
+        return {"prior/loss": loss, "prior/shots": 0.0} | target_metrics(bits, self.distribution(), self.n_bases)
 
 
 class Bernoulli(Prior):
@@ -37,7 +38,7 @@ class Bernoulli(Prior):
     def __init__(self, options: PriorOptions) -> None:
         self.n_bits = options.n_bits
         self._seed = options.seed
-        self._coins = Coins(np.full(self.n_bits, 0.5))
+        self._coins = Coins(np.full(self.n_bits, 0.5), len(options.bases))
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
         """Metrics only."""
@@ -62,12 +63,12 @@ class ProductBernoulli(Prior):
     def __init__(self, options: PriorOptions) -> None:
         self.n_bits = options.n_bits
         self._seed = options.seed
-        self._coins = Coins(np.full(self.n_bits, 0.5))
+        self._coins = Coins(np.full(self.n_bits, 0.5), len(options.bases))
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
         """The loss is that after the fit."""
         bits = check_bits(target_bits, self.n_bits)
-        self._coins = Coins((bits.sum(axis=0) + 1.0) / (len(bits) + 2.0))
+        self._coins.ones = (bits.sum(axis=0) + 1.0) / (len(bits) + 2.0)
         return self._coins.metrics(bits)
 
     def sample(self, n: int, *, tag: str) -> BitArray:
@@ -84,4 +85,4 @@ class ProductBernoulli(Prior):
 
     def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
         """The inverse of `state`."""
-        self._coins = Coins(restored(arrays, "ones", (self.n_bits,)))
+        self._coins.ones = restored(arrays, "ones", (self.n_bits,))

@@ -15,11 +15,12 @@ class Gaussian(Prior):
 
     def __init__(self, options: PriorOptions) -> None:
         self.n_bits = options.n_bits
+        self._n_bases = len(options.bases)
         self._seed = options.seed
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
         """Fits nothing; reports the target."""
-        return {"prior/shots": 0.0} | target_metrics(check_bits(target_bits, self.n_bits), None)
+        return {"prior/shots": 0.0} | target_metrics(check_bits(target_bits, self.n_bits), None, self._n_bases)
 
     def sample(self, n: int, *, tag: str) -> NDArray[np.float32]:
         """Float32 (n, n_bits)."""
@@ -33,11 +34,12 @@ class Uniform(Prior):
 
     def __init__(self, options: PriorOptions) -> None:
         self.n_bits = options.n_bits
+        self._n_bases = len(options.bases)
         self._seed = options.seed
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
         """Fits nothing; reports the target."""
-        return {"prior/shots": 0.0} | target_metrics(check_bits(target_bits, self.n_bits), None)
+        return {"prior/shots": 0.0} | target_metrics(check_bits(target_bits, self.n_bits), None, self._n_bases)
 
     def sample(self, n: int, *, tag: str) -> NDArray[np.float32]:
         """Float32 (n, n_bits)."""

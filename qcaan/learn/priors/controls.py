@@ -20,13 +20,14 @@ class Shuffled(Prior):
     def __init__(self, options: PriorOptions) -> None:
         self.n_bits = options.n_bits
         self._seed = options.seed
+        self._n_bases = len(options.bases)
         self._inner = BornMachine(options)
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
         """Refits the Born machine; `prior/kl` is that of the shuffled distribution."""
         metrics = self._inner.refit(target_bits, tag=tag)
         self.losses = self._inner.losses
-        return metrics | target_metrics(target_bits, self.distribution())
+        return metrics | target_metrics(target_bits, self.distribution(), self._n_bases)
 
     def sample(self, n: int, *, tag: str) -> BitArray:
         """Uint8 (n, n_bits): the Born machine's draw, every column in a random order of its own."""

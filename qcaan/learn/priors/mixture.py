@@ -7,6 +7,9 @@ information between them. It costs twice the circuits.
 Why c is read from the target by a plane and not fitted as a hidden variable: a hidden one needs the probability of
 every target row under either machine, which a device that only samples does not give. The plane is orthogonal to the
 target's first principal component, so the two parts are what a single product would confuse most.
+
+Why the machines' seeds are drawn and not counted: the second machine of one run must not start where the first of
+another does.
 """
 
 from typing import Any
@@ -27,9 +30,8 @@ class Mixture(Prior):
         self.n_bits = options.n_bits
         self.weight = 0.5
         self._options = options
-        self._machines = [
-            BornMachine(options.model_copy(update={"seed": seed})) for seed in (options.seed, options.seed + 1)
-        ]
+        seeds = [int(stream(options.seed, f"machine {c}").integers(2**63)) for c in (0, 1)]
+        self._machines = [BornMachine(options.model_copy(update={"seed": seed})) for seed in seeds]
         self._direction = np.zeros(self.n_bits)
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
@@ -48,7 +50,7 @@ class Mixture(Prior):
             histories.append([share * value for value in machine.losses])
         self.losses = tuple(sum(values) for values in zip(*histories, strict=True))
         latest = {"prior/loss": loss} if self.losses else {}
-        return latest | {"prior/shots": shots} | target_metrics(bits, self.distribution())
+        return latest | {"prior/shots": shots} | target_metrics(bits, self.distribution(), len(self._options.bases))
 
     def sample(self, n: int, *, tag: str) -> BitArray:
         """Uint8 (n, n_bits): the bit is drawn for every row, then that machine is measured."""

@@ -70,7 +70,7 @@ class Rbm(Prior):
             self._theta = optimizer.step(self._theta, gradient)
         self.losses = tuple(losses)
         latest = {"prior/loss": losses[-1]} if losses else {}
-        return latest | {"prior/shots": 0.0} | target_metrics(bits, self.distribution())
+        return latest | {"prior/shots": 0.0} | target_metrics(bits, self.distribution(), len(self._options.bases))
 
     def sample(self, n: int, *, tag: str) -> BitArray:
         """Uint8 (n, n_bits)."""
