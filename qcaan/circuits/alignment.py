@@ -63,13 +63,13 @@ class Alignment:
         """Followers and their leaders."""
         return dict(zip(self.followers.tolist(), self.leaders.tolist(), strict=True))
 
-    def apply(self, values: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """The same gates as values (B, n_angles) whose followers equal their leaders, and the signs of the angles.
+    def apply(self, values: FloatArray) -> FloatArray | None:
+        """Write the same gates into `values` (B, n_angles) with followers that equal their leaders.
 
-        The signs (B, n_angles), 1 or -1, are the derivatives of those values by the ones given. None if some phases
-        do not agree to rounding.
+        Returns the signs of the angles (B, n_angles), 1 or -1: the derivatives of those values by the ones given. None,
+        and `values` as they are, if some phases do not agree to rounding.
         """
         from qcaan.circuits.evolve import align
 
-        out, signs = values.copy(), np.ones_like(values)
-        return (out, signs) if align(out, signs, self.followers, self.leaders, self.angles) else None
+        signs = np.empty_like(values)
+        return signs if align(values, signs, self.followers, self.leaders, self.angles) else None

@@ -7,7 +7,8 @@ one vector, for a mixed bit while it is undone. A longer word needs X, Y and Z o
 of its angles are combinations of those three, so no decomposition is ever differentiated, and none is singular.
 
 Why stages: a state that threads share goes through the same two functions, one stage at a time and every thread in its
-part of the rows or columns; any other goes through all stages in one call. So there are two functions to compile.
+part of the rows or columns; any other goes through all stages in one call. So there are two functions to compile, and
+another for derivatives by quiet rotations, if they are ever asked for.
 """
 
 import math
@@ -41,7 +42,7 @@ from qcaan.circuits.slopes import (
 from qcaan.circuits.spaces import Bound, Work
 from qcaan.circuits.structure import Quiet, Tables
 
-INLINED = "2e4bc1d60ecd"  # binding, kernels, slopes, spaces, structure: see `qcaan.circuits.kernels.entry`
+INLINED = "9601117ad564"  # binding, kernels, slopes, spaces, structure: see `qcaan.circuits.kernels.entry`
 
 
 @compiled
@@ -320,7 +321,7 @@ def _gather(
 
 @entry
 def run_backward(
-    tables: Tables, quiet: Quiet, bound: Bound, states: Floats, u: Floats, cotangent: Floats, sums: Floats,
+    tables: Tables, quiet: Quiet | None, bound: Bound, states: Floats, u: Floats, cotangent: Floats, sums: Floats,
     slopes: Floats, gradient: Floats, work: Work, begin: int, end: int, part: int, parts: int,
 ) -> None:  # fmt: skip
     """Gradient (B, n_values) of sum(cotangent * probabilities), from what `run_forward` left: `bound` and `states`.
@@ -353,7 +354,7 @@ def run_backward(
                 _backward_flips(v, u, m, words, tables[7], first, last, own)
             elif kind == 3:
                 _backward_diagonal(tables, bound, b, level, v, u, first, last, own, work)
-            else:
+            elif quiet is not None:
                 _quiet_rows(tables, bound, b, quiet, level, v, u, first, last, gradient[b], work)
 
 
@@ -361,15 +362,20 @@ def run_backward(
 def align(values: Floats, signs: Floats, followers: Ints, leaders: Ints, angles: Ints) -> bool:
     """Let phases equal their leaders; reverse the angle, and its sign, where they were opposite.
 
-    False if a phase was neither.
+    False, and nothing is changed, if a phase was neither.
     """
     for b in range(values.shape[0]):
-        row, sign = values[b], signs[b]
+        row = values[b]
         for i in range(followers.size):
             apart = row[followers[i]] - row[leaders[i]]
-            halves = math.floor(apart / math.pi + 0.5)
-            if abs(apart - halves * math.pi) > 1e-14 * (1 + abs(row[followers[i]])):
+            if abs(apart - math.floor(apart / math.pi + 0.5) * math.pi) > 1e-14 * (1 + abs(row[followers[i]])):
                 return False
+    for b in range(values.shape[0]):
+        row, sign = values[b], signs[b]
+        for k in range(sign.size):
+            sign[k] = 1
+        for i in range(followers.size):
+            halves = math.floor((row[followers[i]] - row[leaders[i]]) / math.pi + 0.5)
             row[followers[i]] = row[leaders[i]]
             if halves % 2:
                 row[angles[i]], sign[angles[i]] = -row[angles[i]], -sign[angles[i]]

@@ -64,7 +64,8 @@ class Engine:
         self._passes, self._spaces = _compiled_passes()
         self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._gates = parametric_gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
-        self._alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) and circuit.n_two_qubit else None
+        alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) else None
+        self._alignment = alignment if alignment is not None and alignment.followers.size else None
 
     @cached_property
     def _structure(self) -> Structure:
@@ -77,10 +78,10 @@ class Engine:
         assert self._alignment is not None
         return find_structure(self.n_qubits, self._gates, self._alignment.aliases)
 
-    def _fitting(self, batch: FloatArray) -> tuple[Structure, FloatArray, FloatArray | None]:
-        """A structure, its values, and their derivatives by those of the batch; None if they are the same values."""
-        aligned = None if self._alignment is None else self._alignment.apply(batch)
-        return (self._structure, batch, None) if aligned is None else (self._aligned_structure, *aligned)
+    def _fitting(self, batch: FloatArray) -> tuple[Structure, FloatArray | None]:
+        """A structure for the batch, which is aligned if it can be; its derivatives by the values before, if so."""
+        signs = None if self._alignment is None else self._alignment.apply(batch)
+        return (self._structure, None) if signs is None else (self._aligned_structure, signs)
 
     def probabilities(self, values: ArrayLike) -> FloatArray:
         """Probabilities of all outcomes, float64 (B, 2**n), of `values` (B, n_values), or of one vector (B = 1).
@@ -88,7 +89,7 @@ class Engine:
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        structure, batch, _ = self._fitting(self._checked(values))
+        structure, _ = self._fitting(batch := self._checked(values))
         return self._forward(structure, None, batch)
 
     def linearize(self, values: ArrayLike) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
@@ -100,7 +101,7 @@ class Engine:
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        structure, batch, signs = self._fitting(self._checked(values))
+        structure, signs = self._fitting(batch := self._checked(values))
         states = self._spaces.states(self.n_qubits, len(batch), self._real)
         kept = self._spaces.bindings(structure.tables, len(batch), self._real), states
         out = self._forward(structure, kept, batch)
@@ -145,10 +146,11 @@ class Engine:
     def _run(self, way: Way, structure: Structure, kept: "Kept | None", *arrays: FloatArray) -> None:
         """`run_forward` or `run_backward` on all rows of the arrays, on as many threads as pay."""
         rows = len(arrays[0])
-        if (way, self._real) not in _warm:
+        machine_code = way, self._real, structure.quiet is None
+        if machine_code not in _warm:
             with _announced():
                 self._run_rows(way, structure, kept, *arrays)
-            _warm.add((way, self._real))
+            _warm.add(machine_code)
         elif self.n_qubits < BATCH_THREADS_FROM or self._threads == 1:
             self._run_rows(way, structure, kept, *arrays)
         elif self.n_qubits >= STATE_THREADS_FROM and rows < self._threads:
@@ -246,4 +248,4 @@ def _announced() -> Iterator[None]:
             gc.enable()
 
 
-_warm: set[tuple[Way, np.dtype[Any]]] = set()
+_warm: set[tuple[Way, np.dtype[Any], bool]] = set()

@@ -4,10 +4,16 @@ Re<u| -i P |v> is the derivative of sum(cotangent * probabilities) by the angle 
 `v` and `u` stand, if `u` began as cotangent times state. Rotations that commute are read at one place, together.
 
 Why reading and undoing are separate passes: a loop that stores to eight slices needs more proofs that they do not
-overlap than a compiler attempts, and stays scalar; loops that only read need none.
+overlap than a compiler attempts, and stays scalar; loops that only read need none. Why unsigned indices where bits are
+low and slices would be short: code that must think of negative ones stays scalar too, and takes three to eight times
+as long.
 """
 
+import numpy as np
+
 from qcaan.circuits.kernels import PAD, Floats, Ints, compiled, spread
+
+ONE, TWO, THREE, FOUR, EIGHT = (np.uint64(k) for k in (1, 2, 3, 4, 8))
 
 
 @compiled
@@ -105,14 +111,15 @@ def turn_slopes_low(v: Floats, u: Floats, m: int, words: Ints, slopes: Floats) -
                 slopes[bit] += _turn_one(v[a:], v[a + stride :], u[a:], u[a + stride :], stride)
             bit -= 1
     high, middle, low = zero(v), zero(v), zero(v)
-    for a in range(0, 2 << m, 8):
-        for i in range(4):
-            high += u[a + 4 + i] * v[a + i] - u[a + i] * v[a + 4 + i]
-    for i in range(1 << m >> 1):
-        x0, x1, x2, x3 = v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]
-        p0, p1, p2, p3 = u[4 * i], u[4 * i + 1], u[4 * i + 2], u[4 * i + 3]
-        middle += p2 * x0 - p0 * x2 + p3 * x1 - p1 * x3
-        low += p1 * x0 - p0 * x1 + p3 * x2 - p2 * x3
+    for block in range(np.uint64(1 << m >> 2)):
+        for i in range(FOUR):
+            a = EIGHT * block + i
+            high += u[a + FOUR] * v[a] - u[a] * v[a + FOUR]
+    for block in range(np.uint64(1 << m >> 1)):
+        a = FOUR * block
+        b, c, d = a + ONE, a + TWO, a + THREE
+        middle += u[c] * v[a] - u[a] * v[c] + u[d] * v[b] - u[b] * v[d]
+        low += u[b] * v[a] - u[a] * v[b] + u[d] * v[c] - u[c] * v[d]
     slopes[2] += high
     slopes[1] += middle
     slopes[0] += low
@@ -152,7 +159,9 @@ def flip_slope(v: Floats, u: Floats, bit: int, m: int, first: int, last: int) ->
     stride = 1 << bit
     total = 0.0
     for row in range(first, last):
-        if bit < m:
+        if bit < 3:
+            total += _flip_slope_near(v[row], u[row], bit, size)
+        elif bit < m:
             for a in range(0, size, 2 * stride):
                 b = a + stride
                 total += _flip_slope(v[row, a:], v[row, b:], u[row, a:], u[row, b:], size, stride)
@@ -170,6 +179,33 @@ def _flip_slope(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, width
     for i in range(width):
         total += p0[i] * i1[i] - q0[i] * r1[i] + p1[i] * i0[i] - q1[i] * r0[i]
     return total
+
+
+@compiled
+def _flip_slope_near(v: Floats, u: Floats, bit: int, size: int) -> float:
+    """`_flip_slope` of one of the bits 0, 1, 2, in one row."""
+    total, far = zero(v), np.uint64(size)
+    if bit == 0:
+        for block in range(far >> ONE):
+            total += _transition(v, u, TWO * block, ONE, far)[1]
+    elif bit == 1:
+        for block in range(far >> TWO):
+            for i in range(TWO):
+                total += _transition(v, u, FOUR * block + i, TWO, far)[1]
+    else:
+        for block in range(far >> THREE):
+            for i in range(FOUR):
+                total += _transition(v, u, EIGHT * block + i, FOUR, far)[1]
+    return total
+
+
+@compiled
+def _transition(v: Floats, u: Floats, a: np.uint64, stride: np.uint64, size: np.uint64) -> tuple[float, float]:
+    """conj(u0) v1 - u1 conj(v0), amplitudes 0 and 1 at `a` and `a + stride`, imaginary parts `size` further."""
+    b, c = a + stride, a + size
+    d = b + size
+    re = u[a] * v[b] + u[c] * v[d] - u[b] * v[a] - u[d] * v[c]
+    return re, u[a] * v[d] - u[c] * v[b] - u[d] * v[a] + u[b] * v[c]
 
 
 @compiled
@@ -255,15 +291,33 @@ def _contract(zero: Floats, one: Floats, stride: int, size: int, r0: float, i0: 
 
 
 @compiled
-def _transitions(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, re: Floats, im: Floats) -> None:
-    """Write conj(u0) v1 - u1 conj(v0) into the equally long `re` and `im`; `size` is how far imaginary parts are."""
-    width = re.size
-    r0, i0, r1, i1 = v0[:width], v0[size:], v1[:width], v1[size:]
-    p0, q0, p1, q1 = u0[:width], u0[size:], u1[:width], u1[size:]
-    for i in range(width):
+def _transitions_far(v0: Floats, v1: Floats, u0: Floats, u1: Floats, size: int, re: Floats, im: Floats) -> None:
+    """Write `_transition` of all amplitudes of two rows into `re` and `im`."""
+    r0, i0, r1, i1 = v0[:size], v0[size:], v1[:size], v1[size:]
+    p0, q0, p1, q1 = u0[:size], u0[size:], u1[:size], u1[size:]
+    for i in range(size):
         re[i] = p0[i] * r1[i] + q0[i] * i1[i] - p1[i] * r0[i] - q1[i] * i0[i]
-    for i in range(width):
+    for i in range(size):
         im[i] = p0[i] * i1[i] - q0[i] * r1[i] - q1[i] * r0[i] + p1[i] * i0[i]
+
+
+@compiled
+def _transitions_near(v: Floats, u: Floats, bit: int, size: int, re: Floats, im: Floats) -> None:
+    """Write `_transition` of a low bit of one row into `re` and `im`."""
+    far, stride = np.uint64(size), ONE << np.uint64(bit)
+    if bit == 0:
+        for block in range(far >> ONE):
+            re[block], im[block] = _transition(v, u, TWO * block, ONE, far)
+    elif bit == 1:
+        for block in range(far >> TWO):
+            for i in range(TWO):
+                re[TWO * block + i], im[TWO * block + i] = _transition(v, u, FOUR * block + i, TWO, far)
+    else:
+        for block in range(far >> THREE):
+            k = FOUR * block
+            a = k + (k & ~(stride - ONE))
+            for i in range(FOUR):
+                re[k + i], im[k + i] = _transition(v, u, a + i, stride, far)
 
 
 @compiled
@@ -284,28 +338,6 @@ def _sum_over(source: Floats, target: Floats, size: int, position: int, c: float
 
 
 @compiled
-def _transitions_of_bit(v: Floats, u: Floats, row: int, bit: int, m: int, out: Floats) -> int:
-    """Transitions of a bit into `out` (2, 2**m), by the other low bits; a high bit is 0 in `row`. Returns how many."""
-    size, stride = 1 << m, 1 << bit
-    a, b = v[row], u[row]
-    if bit >= m:
-        other = row + (stride >> m)
-        _transitions(a, v[other], b, u[other], size, out[0], out[1])
-        return size
-    if bit >= 5:
-        for base in range(0, size, 2 * stride):
-            re, im = out[0, base // 2 : base // 2 + stride], out[1, base // 2 : base // 2 + stride]
-            _transitions(a[base:], a[base + stride :], b[base:], b[base + stride :], size, re, im)
-    else:
-        for i in range(size // 2):
-            x = spread(i, bit, 1)
-            y, z, w = x + stride, x + size, x + stride + size
-            out[0, i] = b[x] * a[y] + b[z] * a[w] - b[y] * a[x] - b[w] * a[z]
-            out[1, i] = b[x] * a[w] - b[z] * a[y] - b[w] * a[x] + b[y] * a[z]
-    return size // 2
-
-
-@compiled
 def quiet_slopes(
     v: Floats, u: Floats, row: int, bit: int, m: int, passed: Ints, pairs: Ints, cos: Floats, sin: Floats,
     re: float, im: float, work: Floats, found: Floats,
@@ -314,10 +346,17 @@ def quiet_slopes(
 
     Seen from there, -iY behind some partners is turned about Z by their angles, up or down by their bits: partner after
     partner is summed over with these phases, and the others without. `passed` (n, 2) and `pairs` (n, n) are as in
-    `Structure`, `cos` and `sin` of half of all angles, re + i im the phase of the head; `work` is (4, 2**m).
+    `Structure`, `cos` and `sin` of half of all angles, re + i im the phase of the head; `work` is (4, 2**m). A
+    high bit is 0 in `row`.
     """
     source, target = work[:2], work[2:]
-    size = _transitions_of_bit(v, u, row, bit, m, source)
+    size = 1 << m
+    if bit < m:
+        _transitions_near(v[row], u[row], bit, size, source[0], source[1])
+        size //= 2
+    else:
+        other = row + (1 << bit >> m)
+        _transitions_far(v[row], v[other], u[row], u[other], size, source[0], source[1])
     total_re, total_im = zero(source[0]), zero(source[0])
     for i in range(size):
         total_re += source[0, i]

@@ -143,10 +143,10 @@ class Structure:
         """Stages of `qcaan.circuits.evolve.run_backward`."""
         return 5 * len(self.words) - 3
 
-    @property
-    def quiet(self) -> Quiet:
-        """The tables of quiet rotations."""
-        return self.heads, self.passed
+    @cached_property
+    def quiet(self) -> Quiet | None:
+        """The tables of quiet rotations, if there are any."""
+        return (self.heads, self.passed) if (self.heads >= 0).any() else None
 
     @cached_property
     def tables(self) -> Tables:
