@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -72,6 +73,11 @@ def latest_path(folder: Path) -> Path | None:
 def below(tensors: Tensors, prefix: str) -> Tensors:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def arrays_below(tensors: Tensors, prefix: str) -> dict[str, NDArray[Any]]:
+    """The same as numpy arrays."""
+    return {name: tensor.numpy() for name, tensor in below(tensors, prefix).items()}
 
 
 def _all(folder: Path) -> list[Path]:

@@ -28,7 +28,7 @@ from qcaan.execution.store import Store
 from qcaan.learn import checkpoint
 from qcaan.learn.device import open_device
 from qcaan.learn.gan import Game
-from qcaan.learn.priors import Prior, open_prior
+from qcaan.learn.priors import CLASSICAL, Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.share import Share
 from qcaan.learn.team import Team
@@ -43,8 +43,8 @@ class Session:
     """What a run needs while it trains; a context manager.
 
     `step` is where it begins: 0, or the step of the last checkpoint. `pool` holds what the prior drew after the last
-    refit, (shots, n_bits): measured bits, uint8, or float32 values of a continuous prior. The generator's batches are
-    drawn from it. `distribution` is the one that it was drawn from, where that is known.
+    refit, (shots, n_bits): measured bits, uint8, or float32 values of a continuous prior. `distribution` is that which
+    it was drawn from, where it is known.
     """
 
     def __init__(
@@ -143,12 +143,12 @@ class Session:
 
     def trained(self) -> Trained:
         """What can be drawn and evaluated now."""
-        return Trained(self.game, self.pool, self.distribution)
+        prior = self.prior if self._run.config.prior.kind in CLASSICAL else None
+        return Trained(self.game, self.pool, self.distribution, prior)
 
     def _restore(self, tensors: checkpoint.Tensors, state: dict[str, Any]) -> None:
         self.game.load_state(checkpoint.below(tensors, "game."), state["game"])
-        arrays = {name: tensor.numpy() for name, tensor in checkpoint.below(tensors, "prior.").items()}
-        self.prior.load_state(arrays, state["prior"])
+        self.prior.load_state(checkpoint.arrays_below(tensors, "prior."), state["prior"])
         self.pool = tensors["pool"].numpy()
         self.distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
         self.step = state["step"]

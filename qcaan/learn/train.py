@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qcaan.config import Config
 from qcaan.errors import ConfigError
@@ -125,8 +126,8 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
                 session.draw(f"{step}/pool")
 
             chosen = order[position * size :][:size]
-            latent = session.pool[rng(config.seed, "latent", step).integers(len(session.pool), size=size)]
-            losses = session.team.step(Batch(images.train[chosen], latent, images.train_labels[chosen]))
+            batch = Batch(images.train[chosen], latents(session, config, step), images.train_labels[chosen])
+            losses = session.team.step(batch)
 
             done = step + 1
             if record or done % config.train.log_every == 0 or done == total:
@@ -145,6 +146,18 @@ def steps(run: RunDirectory, report: Report | None = None) -> Iterator[Progress]
             epoch = (total - 1) // schedule.per_epoch
             yield Progress(total, total, epoch, "evaluate", newest)
             run.log(total, epoch, evaluate(run, session.trained(), images, classifier, total, report))
+
+
+def latents(session: Session, config: Config, step: int) -> NDArray[Any]:
+    """What the generator draws from at `step`: bits that were measured, (batch_size, n_bits), or fresh noise.
+
+    Bits of every kind come from the pool, so that priors compare as if each of their shots were paid for. Continuous
+    noise is not measured, and is drawn anew, as in any GAN.
+    """
+    if not session.prior.discrete:
+        return session.prior.sample(config.train.batch_size, tag=f"{step}/latent")
+    chosen = rng(config.seed, "latent", step).integers(len(session.pool), size=config.train.batch_size)
+    return session.pool[chosen]
 
 
 def target_bits(session: Session, config: Config, images: data.Images, step: int) -> BitArray:

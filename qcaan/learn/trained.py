@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from qcaan.learn.device import open_device
 from qcaan.learn.distributions import in_random_order, to_bits
 from qcaan.learn.gan import Game
 from qcaan.learn.metrics import Evaluation, evaluate
+from qcaan.learn.priors import CLASSICAL, Prior, open_prior
 from qcaan.learn.run_directory import RunDirectory
 
 N_DRAWN = 1024
@@ -26,11 +27,15 @@ N_DRAWN = 1024
 
 @dataclass(frozen=True)
 class Trained:
-    """`pool`: latent vectors that were measured or drawn, (n, n_bits); `distribution`: of all of them, where known."""
+    """`pool`: latent vectors that were measured or drawn, (n, n_bits); `distribution`: of all of them, where known.
+
+    `prior`: what drew them, where it needs no device to draw more.
+    """
 
     game: Game
     pool: NDArray[np.generic]
     distribution: FloatArray | None
+    prior: Prior | None = None
 
     @classmethod
     def load(cls, run: RunDirectory) -> Self:
@@ -47,22 +52,30 @@ class Trained:
         game = Game(state["game"]["n_bits"], run.config.gan, seed=run.config.seed, total_steps=1, device=device)
         game.load_state(checkpoint.below(tensors, "game."), state["game"])
         distribution = tensors["distribution"].numpy() if "distribution" in tensors else None
-        return cls(game, tensors["pool"].numpy(), distribution)
+        prior = None
+        if run.config.prior.kind in CLASSICAL:
+            prior = open_prior(**run.config.prior.model_dump(), seed=run.config.seed)
+            prior.load_state(checkpoint.arrays_below(tensors, "prior."), state["prior"])
+        return cls(game, tensors["pool"].numpy(), distribution, prior)
 
     def draw(self, n: int, seed: int, label: int | None = None) -> ImageArray:
-        """Images uint8 (n, 28, 28) of latent vectors drawn from the distribution.
+        """Images uint8 (n, 28, 28) of latent vectors drawn afresh from the distribution, or from the prior itself.
 
-        Where that is not known they come from the pool, which is a sample of it: in random order, none twice before all
-        have been used once. A conditional generator draws the classes 0 to 9 in turn, or `label` alone.
+        Where neither is at hand, as after shots of a device, they come from the pool, which is a sample: in random
+        order, none twice before all have been used once. A conditional generator draws the classes 0 to 9 in turn, or
+        `label` alone.
 
         Raises:
             ConfigError: a `label` is asked of a generator that is not conditional.
         """
         rng = np.random.default_rng(seed)
-        if self.distribution is None:
-            chosen = self.pool[in_random_order(len(self.pool), n, rng)]
-        else:
+        chosen: NDArray[Any]
+        if self.distribution is not None:
             chosen = to_bits(rng.choice(len(self.distribution), size=n, p=self.distribution), self.pool.shape[1])
+        elif self.prior is not None:
+            chosen = self.prior.sample(n, tag=f"images {seed}")
+        else:
+            chosen = self.pool[in_random_order(len(self.pool), n, rng)]
         if label is not None:
             labels: LabelArray | None = np.full(n, label)
         else:

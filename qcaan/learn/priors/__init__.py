@@ -1,4 +1,7 @@
-"""Priors behind one protocol. Adding one: a file with a `Prior` made from `PriorOptions`, and a line in `KINDS`."""
+"""Priors behind one protocol.
+
+Adding one: a file with a `Prior` made from `PriorOptions`, and a line in `KINDS`, or in `CLASSICAL` if it runs nothing.
+"""
 
 import difflib
 from collections.abc import Callable
@@ -16,18 +19,24 @@ from qcaan.learn.priors.controls import Shuffled, unentangled
 from qcaan.learn.priors.mixture import Mixture
 from qcaan.learn.priors.rbm import Rbm
 
-__all__ = ["KINDS", "Prior", "PriorOptions", "open_prior"]
+__all__ = ["CLASSICAL", "KINDS", "Prior", "PriorOptions", "open_prior"]
 
-KINDS: dict[str, Callable[[PriorOptions], Prior]] = {
-    "born_machine": BornMachine,
-    "mixture": Mixture,
-    "unentangled": unentangled,
-    "shuffled": Shuffled,
+Kinds = dict[str, Callable[[PriorOptions], Prior]]
+
+CLASSICAL: Kinds = {
     "bernoulli": Bernoulli,
     "product_bernoulli": ProductBernoulli,
     "rbm": Rbm,
     "gaussian": Gaussian,
     "uniform": Uniform,
+}
+"""Those that need no runner: they can be drawn from at any time, and it costs nothing."""
+KINDS: Kinds = {
+    "born_machine": BornMachine,
+    "mixture": Mixture,
+    "unentangled": unentangled,
+    "shuffled": Shuffled,
+    **CLASSICAL,
 }
 """Every kind of prior by its name in a configuration."""
 

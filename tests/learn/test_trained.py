@@ -1,0 +1,90 @@
+"""What a checkpoint draws from: the distribution, the prior itself, or the shots that were measured."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qcaan.learn import checkpoint
+from qcaan.learn.gan import Game
+from qcaan.learn.run_directory import RunDirectory
+from qcaan.learn.team import Batch, Team
+from qcaan.learn.train import train
+from qcaan.learn.trained import Trained
+
+SMALL: dict[str, dict[str, Any]] = {
+    "prior": {"n_qubits": 4, "n_layers": 3, "shots": 20, "refresh_every": 6, "updates": 3, "target_images": 64},
+    "gan": {"channels": 2},
+    "train": {"max_steps": 8, "batch_size": 8, "scores": False},
+}
+
+
+def run_of(path: Path, **prior: object) -> Trained:
+    train({**SMALL, "prior": {**SMALL["prior"], **prior}}, path)
+    return Trained.load(RunDirectory.open(path))
+
+
+def drawn(trained: Trained, n: int, monkeypatch: pytest.MonkeyPatch, seed: int = 1) -> np.ndarray:
+    """The latent vectors of `n` images."""
+    seen: list[np.ndarray] = []
+
+    def generate(_: Game, bits: np.ndarray, *__: object, **___: object) -> np.ndarray:
+        seen.append(bits)
+        return np.zeros((len(bits), 28, 28), np.uint8)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Game, "generate", generate)
+        trained.draw(n, seed)
+    return seen[0]
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "uniform"])
+def test_images_of_continuous_noise_are_of_fresh_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
+    trained = run_of(tmp_path / "run", kind=kind)
+    latents = drawn(trained, 500, monkeypatch)
+    assert latents.dtype == np.float32
+    assert len(np.unique(latents, axis=0)) == 500
+    assert not np.isin(latents, trained.pool).any()
+    assert np.array_equal(latents, drawn(trained, 500, monkeypatch))
+    assert not np.array_equal(latents, drawn(trained, 500, monkeypatch, seed=2))
+
+
+def test_a_classical_prior_that_is_too_wide_to_enumerate_is_drawn_from_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """20 bits: 300 of 20 measured rows would hold at most 20 different ones."""
+    trained = run_of(tmp_path / "run", kind="product_bernoulli", n_qubits=20)
+    assert trained.distribution is None
+    assert len(np.unique(drawn(trained, 300, monkeypatch), axis=0)) > 20
+    tensors, _ = checkpoint.latest(tmp_path / "run" / "checkpoints") or pytest.fail("no checkpoint")
+    ones = drawn(trained, 20_000, monkeypatch).mean(axis=0)
+    np.testing.assert_allclose(ones, tensors["prior.ones"].numpy(), atol=0.03)  # 8 standard errors
+
+
+def test_what_a_device_measured_is_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trained = run_of(tmp_path / "run", kind="born_machine", gradient="spsa")
+    assert trained.prior is None
+    assert len(drawn(trained, 50, monkeypatch)) == 50
+    pool_alone = Trained(trained.game, trained.pool, None)
+    latents = drawn(pool_alone, 40, monkeypatch)
+    assert np.array_equal(np.sort(latents[:20], axis=0), np.sort(trained.pool, axis=0))
+
+
+@pytest.mark.parametrize(("kind", "fresh"), [("gaussian", True), ("bernoulli", False)])
+def test_noise_is_new_in_every_step_and_bits_are_those_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, fresh: bool
+):
+    seen = []
+    real = Team.step
+
+    def step(team: Team, batch: Batch) -> dict[str, float]:
+        seen.append(batch.latent)
+        return real(team, batch)
+
+    monkeypatch.setattr(Team, "step", step)
+    trained = run_of(tmp_path / "run", kind=kind, n_qubits=12, refresh_every=100)
+    rows = np.concatenate(seen)
+    assert len(rows) == 64
+    assert len(np.unique(rows, axis=0)) == 64 if fresh else len(np.unique(rows, axis=0)) <= 20
+    assert (rows[:, None] == trained.pool).all(axis=2).any(axis=1).all() != fresh
