@@ -46,7 +46,8 @@ FAULTS = [
     {"kind": "truncated_object", "every": 8, "times": 3},
     {"kind": "lost_reply", "operation": "GetObject", "every": 9},
 ]
-"""Faults of one operation, or of tasks."""
+"""Faults of one operation, or of tasks. A set's result is 12 objects, and all are read again when one is late or
+damaged: without `times` none would ever be read whole."""
 PARTIAL = {"kind": "partial", "share": 0.5, "after": 4, "times": 1}
 """Fault of a program set; each of the faults that cost a task hits another one."""
 STANDING = [{"kind": "slow_search", "seconds": 0.1}]
