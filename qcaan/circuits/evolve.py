@@ -42,7 +42,7 @@ from qcaan.circuits.slopes import (
 from qcaan.circuits.spaces import Bound, Work
 from qcaan.circuits.structure import Quiet, Tables
 
-INLINED = "9601117ad564"  # binding, kernels, slopes, spaces, structure: see `qcaan.circuits.kernels.entry`
+INLINED = "b08e2b0d2ad6"  # binding, kernels, slopes, spaces, structure: see `qcaan.circuits.kernels.entry`
 
 
 @compiled

@@ -113,13 +113,13 @@ def turn_slopes_low(v: Floats, u: Floats, m: int, words: Ints, slopes: Floats) -
     high, middle, low = zero(v), zero(v), zero(v)
     for block in range(np.uint64(1 << m >> 2)):
         for i in range(FOUR):
-            a = EIGHT * block + i
-            high += u[a + FOUR] * v[a] - u[a] * v[a + FOUR]
+            p = EIGHT * block + i
+            high += u[p + FOUR] * v[p] - u[p] * v[p + FOUR]
     for block in range(np.uint64(1 << m >> 1)):
-        a = FOUR * block
-        b, c, d = a + ONE, a + TWO, a + THREE
-        middle += u[c] * v[a] - u[a] * v[c] + u[d] * v[b] - u[b] * v[d]
-        low += u[b] * v[a] - u[a] * v[b] + u[d] * v[c] - u[c] * v[d]
+        p = FOUR * block
+        q, r, s = p + ONE, p + TWO, p + THREE
+        middle += u[r] * v[p] - u[p] * v[r] + u[s] * v[q] - u[q] * v[s]
+        low += u[q] * v[p] - u[p] * v[q] + u[s] * v[r] - u[r] * v[s]
     slopes[2] += high
     slopes[1] += middle
     slopes[0] += low
