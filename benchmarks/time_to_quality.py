@@ -31,7 +31,7 @@ from torch.nn import functional
 from qcaan.config import Config
 from qcaan.learn.classifier import load_classifier
 from qcaan.learn.data import ImageArray, load, to_images, to_tensor
-from qcaan.learn.metrics import frechet_distance, moments, split_inception_scores
+from qcaan.learn.scores import frechet_distance, moments, split_inception_scores
 from qcaan.learn.train import prepare, steps
 from qcaan.learn.trained import Trained
 

@@ -133,30 +133,44 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="The data set to compare with.", show_default="the run's, or mnist")
     ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(min=1, max=16, help="Bits of the prior that images of a folder or .npy were drawn from."),
+    ] = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(help="A classifier of 'qcaan classifier --out'.", show_default="the one kept for the data"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score images: Inception Score, FID, precision, coverage, ... each beside the value that real data gets.
+
+    With --bits they also stand beside as many real images as that prior has bitstrings; a run knows its bits.
 
     Example: qcaan evaluate runs/my-run --json
     """
     with doing(_LOADING) as meter:
         from qcaan.learn import metrics
+        from qcaan.learn.classifier import load_classifier
         from qcaan.learn.data import load
         from qcaan.learn.pictures import read_images
         from qcaan.learn.run_directory import RunDirectory
         from qcaan.learn.trained import Trained
 
+        chosen = load_classifier(classifier) if classifier else None
         if (source / "config.yaml").is_file():
+            if bits is not None:
+                raise ConfigError(f"--bits {bits}: {source} is a run, which knows its bits; leave the option out")
             with RunDirectory.open(source) as run:
                 images = load(data or run.config.data.name)
                 trained = Trained.load(run)
-                classifier = metrics.classifier_for(images, meter.work)
-                found = trained.evaluate(images, classifier, run.config, meter.work)
+                scorer = chosen or metrics.classifier_for(images, meter.work)
+                found = trained.evaluate(images, scorer, run.config, meter.work)
         else:
             images = load(data or "mnist")
             theirs = read_images(source)
-            classifier = metrics.classifier_for(images, meter.work)
-            found = metrics.evaluate(theirs, images, classifier, report=meter.work)
+            scorer = chosen or metrics.classifier_for(images, meter.work)
+            found = metrics.evaluate(theirs, images, scorer, n_bits=bits, report=meter.work)
     figures = found.to_dict()
     if as_json:
         typer.echo(json.dumps(figures))
@@ -215,18 +229,27 @@ def classifier(
     data: Annotated[str, typer.Option(help="'mnist', or a folder of IDX files.")] = "mnist",
     seed: Annotated[int, typer.Option(min=0, help="Of the first weights and the order of images.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 8,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Train nothing: keep this classifier, and measure anew what real images get."),
+    ] = None,
 ) -> None:
-    """Train the evaluation classifier anew, as the one in the package was (about three minutes).
+    """Train an evaluation classifier as the one in the package was, and measure what real images get (five minutes).
+
+    `qcaan evaluate --classifier` scores with it.
 
     Example: qcaan classifier --out my-classifier --data my-digits
     """
     with doing(_LOADING) as meter:
-        from qcaan.learn.classifier import train_classifier
+        from qcaan.learn.classifier import load_classifier, train_classifier
         from qcaan.learn.data import load
         from qcaan.learn.metrics import with_real_figures
 
         images = load(data)
-        network = train_classifier(images, seed=seed, epochs=epochs, report=meter.work)
+        if weights is None:
+            network = train_classifier(images, seed=seed, epochs=epochs, report=meter.work)
+        else:
+            network = load_classifier(weights, measured=False)
         trained = with_real_figures(network, images, meter.work)
     trained.save(out)
     typer.echo(f"{out}: test accuracy {trained.test_accuracy:.2%}, hash {trained.hash}")
@@ -271,19 +294,15 @@ def _finish(run: "RunDirectory") -> None:
 
 
 def _print_figures(figures: "Mapping[str, Any]") -> None:
-    from qcaan.learn.figures import FIGURES, shown
+    from qcaan.learn.figures import columns, footnote, table_rows
 
-    how = "every image, weighted by the prior" if figures["exact"] else "a sample"
-    compared = {"generated": figures, "real test data": figures["real"]}
-    if figures["real_same_support"]:
-        compared["as many real images"] = figures["real_same_support"]
+    compared = columns(figures)
     table = Table("", *compared, "", box=None, header_style="bold")
-    for name, (label, meaning) in FIGURES.items():
-        table.add_row(label, *(shown(column[name]) for column in compared.values()), f"[dim]{meaning}[/]")
+    for label, values, meaning in table_rows(compared):
+        table.add_row(label, *values, f"[dim]{meaning}[/]")
     console = Console(highlight=False)
     console.print(table)
-    card = figures["classifier"]
-    console.print(f"[dim]scored: {how}; classifier {card['hash'][:12]}, accuracy {card['test_accuracy']:.2%}[/]")
+    console.print(f"[dim]{footnote(figures)}[/]")
 
 
 def _changes(overrides: list[str] | None, backend: str | None) -> list[str]:

@@ -8,7 +8,7 @@ hash, the data, the settings and the scores that real data gets; `train_classifi
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from qcaan.learn.files import write_whole
 
 N_FEATURES = 500
 MAX_SHIFT = 2
+FORMS = ("exact", "sampled")
+"""How images are measured: all there are, by their probabilities, or some that were drawn."""
 
 
 class LeNet(nn.Module):
@@ -58,8 +60,9 @@ class LeNet(nn.Module):
 class Classifier:
     """A trained network and the facts that a report needs.
 
-    `real` holds the figures of `metrics.evaluate` for the real test images, `real_by_bits` those for 2**bits real
-    training images, by the number of bits in decimal; `metrics.with_real_figures` measures them.
+    `real` holds the figures of `metrics.evaluate` for the real test images, in the forms "exact" and "sampled";
+    `real_by_bits` those for 2**bits real training images, by the number of bits in decimal;
+    `metrics.with_real_figures` measures them.
     """
 
     network: LeNet
@@ -67,8 +70,8 @@ class Classifier:
     data_checksum: str
     test_accuracy: float
     settings: Mapping[str, int | float | str]
-    real: Mapping[str, Any] = field(default_factory=dict)
-    real_by_bits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    real: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    real_by_bits: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Lay the weights out as the processor reads them fastest, a third of the time; their values stay."""
@@ -107,8 +110,8 @@ class Classifier:
             "test_accuracy": self.test_accuracy,
             "data": {"name": self.data_name, "checksum": self.data_checksum},
             "settings": dict(self.settings),
-            "real": dict(self.real),
-            "real_by_bits": {n_bits: dict(figures) for n_bits, figures in self.real_by_bits.items()},
+            "real": self.real,
+            "real_by_bits": self.real_by_bits,
         }
         contents = {
             "classifier.safetensors": save(weights),
@@ -122,15 +125,19 @@ class Classifier:
             raise DataError(f"cannot write the classifier to {folder}: {error}") from error
 
 
-def load_classifier(folder: Path | None = None) -> Classifier:
+def load_classifier(folder: Path | None = None, *, measured: bool = True) -> Classifier:
     """The classifier of a folder, by default the one of the package, trained on MNIST.
 
+    If not `measured`, the figures of real images are left out, and the card may lack them.
+
     Raises:
-        DataError: a file is missing or damaged, or the weights do not have the hash that the card names.
+        DataError: a file is missing or damaged, the weights do not have the hash that the card names, or the card
+            lacks the figures of real images.
     """
     if folder is None:
         with as_file(files("qcaan") / "data" / "classifier") as shipped:
-            return load_classifier(shipped)
+            return load_classifier(shipped, measured=measured)
+    train = f"train one again with 'qcaan classifier --out {folder}'"
     try:
         card = json.loads((folder / "classifier.json").read_text())
         network = LeNet()
@@ -141,16 +148,18 @@ def load_classifier(folder: Path | None = None) -> Classifier:
             data_checksum=card["data"]["checksum"],
             test_accuracy=card["test_accuracy"],
             settings=card["settings"],
-            real=card["real"],
-            real_by_bits=card["real_by_bits"],
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        remedy = f"train one again with 'qcaan classifier --out {folder}'"
-        raise DataError(f"no classifier can be read from {folder} ({error}): {remedy}") from error
+        raise DataError(f"no classifier can be read from {folder} ({error}): {train}") from error
     if classifier.hash != card.get("hash"):
-        remedy = f"train one again with 'qcaan classifier --out {folder}'"
-        raise DataError(f"{folder / 'classifier.safetensors'} is damaged: its hash is not the card's; {remedy}")
-    return classifier
+        raise DataError(f"{folder / 'classifier.safetensors'} is damaged: its hash is not the card's; {train}")
+    if not measured:
+        return classifier
+    real, by_bits = card.get("real", {}), card.get("real_by_bits", {})
+    if not all(form in figures for form in FORMS for figures in (real, *by_bits.values())):
+        measure = f"qcaan classifier --weights {folder} --out {folder} --data {classifier.data_name}"
+        raise DataError(f"{folder / 'classifier.json'} lacks what real images get: measure it with '{measure}'")
+    return replace(classifier, real=real, real_by_bits=by_bits)
 
 
 def train_classifier(

@@ -51,9 +51,9 @@ def test_shipped_card(mnist: Images, shipped: Classifier) -> None:
     card = json.loads((SHIPPED / "classifier.json").read_text())
     assert card["hash"] == shipped.hash
     assert shipped.data_checksum == mnist.checksum
-    assert (shipped.data_name, shipped.real["n_images"]) == ("mnist", 10_000)
-    assert 9.7 < shipped.real["inception_score"] < 10
-    assert 1 < shipped.real["fid"] < 6
+    assert (shipped.data_name, shipped.real["sampled"]["n_images"]) == ("mnist", 10_000)
+    assert 9.7 < shipped.real["sampled"]["inception_score"] < 10
+    assert 1 < shipped.real["sampled"]["fid"] < 6
 
 
 def test_read_shapes(mnist: Images, shipped: Classifier) -> None:
@@ -89,7 +89,7 @@ def test_training_learns_and_repeats(mnist: Images, tmp_path: Path) -> None:
         "torch": torch.__version__,
     }
     trained.save(tmp_path / "new")
-    loaded = load_classifier(tmp_path / "new")
+    loaded = load_classifier(tmp_path / "new", measured=False)
     assert loaded.hash == trained.hash
     assert (loaded.test_accuracy, loaded.data_checksum) == (trained.test_accuracy, mnist.checksum)
     assert np.array_equal(loaded.read(mnist.test[:5])[1], trained.read(mnist.test[:5])[1])
@@ -136,6 +136,19 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
     with pytest.raises(DataError, match="no classifier can be read"):
         load_classifier(tmp_path)
+
+
+def test_a_card_without_real_figures_names_the_command(tmp_path: Path) -> None:
+    """One that was trained and not measured, and one whose figures are in a single form."""
+    shutil.copy(SHIPPED / "classifier.safetensors", tmp_path)
+    card = json.loads((SHIPPED / "classifier.json").read_text())
+    for left in ({}, {"real": card["real"]["sampled"]}, {"real": {"sampled": {}}, "real_by_bits": {}}):
+        lacking = {name: value for name, value in card.items() if not name.startswith("real")} | left
+        (tmp_path / "classifier.json").write_text(json.dumps(lacking))
+        command = f"qcaan classifier --weights {tmp_path} --out {tmp_path} --data mnist"
+        with pytest.raises(DataError, match=f"lacks what real images get: measure it with '{command}'"):
+            load_classifier(tmp_path)
+        assert load_classifier(tmp_path, measured=False).hash == card["hash"]
 
 
 def test_changed_weights_are_found(tmp_path: Path) -> None:

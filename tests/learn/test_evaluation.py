@@ -29,6 +29,7 @@ def test_real_images_score_as_real(mnist: Images, classifier: Classifier) -> Non
     assert 0.7 < result.density < 1.2
     assert result.distinct_images == result.n_images == 1500
     assert result.effective_support == pytest.approx(1500)
+    assert 0.8 < result.recall < 1
     assert not result.exact
     share = np.bincount(mnist.test_labels, minlength=10) / 1500
     assert np.allclose(result.class_balance, share, atol=0.01)
@@ -37,12 +38,16 @@ def test_real_images_score_as_real(mnist: Images, classifier: Classifier) -> Non
 def test_the_card_tells_what_real_data_gets(classifier: Classifier) -> None:
     whole = load()
     result = evaluate(whole.test, whole, classifier)
-    assert result.inception_score == pytest.approx(classifier.real["inception_score"], abs=0.01)
-    assert result.fid == pytest.approx(classifier.real["fid"], rel=0.02)
-    assert result.coverage == pytest.approx(classifier.real["coverage"], abs=0.005)
+    real = classifier.real["sampled"]
+    assert result.inception_score == pytest.approx(real["inception_score"], abs=0.01)
+    assert result.fid == pytest.approx(real["fid"], rel=0.02)
+    assert result.coverage == pytest.approx(real["coverage"], abs=0.005)
+    assert result.recall == pytest.approx(real["recall"], abs=0.005)
     # Two independent samples of one distribution: close to 1 by construction, and the score cannot pass its 10 classes.
     assert result.coverage > 0.93
+    assert result.recall > 0.9
     assert 9.7 < result.inception_score < 10
+    assert 3.3 < result.class_entropy_bits < np.log2(10)
 
 
 def test_noise_scores_as_noise(mnist: Images, classifier: Classifier) -> None:
@@ -57,6 +62,7 @@ def test_one_class_scores_one(mnist: Images, classifier: Classifier) -> None:
     result = evaluate(mnist.test[mnist.test_labels == 1], mnist, classifier)
     assert result.inception_score == pytest.approx(1, abs=0.1)
     assert result.class_balance[1] > 0.97
+    assert result.class_entropy_bits < 0.3
     assert result.coverage < 0.3
 
 
@@ -104,7 +110,7 @@ def test_report_names_the_classifier_and_is_plain(mnist: Images, classifier: Cla
     assert set(result) == {
         *("inception_score", "inception_score_std", "fid", "precision", "coverage", "density", "distinct_images"),
         *("effective_support", "class_balance", "n_images", "exact", "classifier", "real", "real_same_support"),
-        *("nearest_training_image", "nearest_training_image_p1"),
+        *("nearest_training_image", "nearest_training_image_p1", "recall", "class_entropy_bits"),
     }
     assert result["classifier"] == {"hash": classifier.hash, "test_accuracy": classifier.test_accuracy}
     assert set(result["real"]) == set(result) - {"classifier", "real", "real_same_support"}
@@ -113,26 +119,80 @@ def test_report_names_the_classifier_and_is_plain(mnist: Images, classifier: Cla
 
 def test_a_prior_of_bits_is_shown_beside_as_many_real_images(mnist: Images, classifier: Classifier) -> None:
     assert set(classifier.real_by_bits) == {str(n_bits) for n_bits in range(1, 17)}
-    assert evaluate(mnist.test[:20], mnist, classifier, n_bits=8).real_same_support == classifier.real_by_bits["8"]
+    alike = classifier.real_by_bits["8"]
+    assert evaluate(mnist.test[:20], mnist, classifier, n_bits=8).real_same_support == alike["sampled"]
+    assert evaluate(mnist.test[:20], mnist, classifier, uniform(20), n_bits=8).real_same_support == alike["exact"]
     for n_bits in (None, 17):
         assert evaluate(mnist.test[:20], mnist, classifier, n_bits=n_bits).real_same_support is None
-    figures = list(classifier.real_by_bits.values())
-    assert [row["n_images"] for row in figures] == [*(2**n_bits for n_bits in range(1, 16)), 60_000]
-    assert all(row["exact"] and set(row) == set(classifier.real) for row in figures)
+
+
+@pytest.mark.parametrize("form", ["exact", "sampled"])
+def test_the_card_of_as_many_real_images(classifier: Classifier, form: str) -> None:
+    """More images are better; from 9 bits on, 10,000 draws of them look worse than all of them."""
+    figures = [row[form] for row in classifier.real_by_bits.values()]
+    support = [*(2**n_bits for n_bits in range(1, 16)), 50_000]
+    assert all(row["exact"] == (form == "exact") and set(row) == set(classifier.real[form]) for row in figures)
+    if form == "exact":
+        assert [row["n_images"] for row in figures] == [row["distinct_images"] for row in figures] == support
+    else:
+        assert {row["n_images"] for row in figures} == {10_000}
+        assert all(row["distinct_images"] <= n for row, n in zip(figures, support, strict=True))
+        exact = [row["exact"] for row in classifier.real_by_bits.values()]
+        assert all(drawn["fid"] > whole["fid"] for drawn, whole in zip(figures[8:], exact[8:], strict=True))
     fids = [row["fid"] for row in figures]
     assert fids == sorted(fids, reverse=True)
-    assert fids[7] == pytest.approx(36.9, abs=0.1)  # 8 bits
+    # 5000 of 10,000 draws differ from 2^13 images on
+    assert [row["recall"] is None for row in figures] == [True] * 12 + [False] * 4
 
 
-def test_real_figures_are_measured(mnist: Images, classifier: Classifier) -> None:
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "N_DRAWS", 800)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_real_figures_are_measured_in_both_forms(mnist: Images, classifier: Classifier) -> None:
+    """As many images as bitstrings are none of the reference, whose own images would be nearer to it."""
     measured = metrics.with_real_figures(classifier, mnist)
-    again = evaluate(mnist.test, mnist, classifier).to_dict()
-    assert dict(measured.real) == {name: again[name] for name in measured.real}
-    order = np.random.default_rng(0).permutation(1500)[:8]
-    eight = evaluate(mnist.train[order], mnist, classifier, uniform(8)).to_dict()
-    assert measured.real_by_bits["3"] == {name: eight[name] for name in measured.real}
-    assert measured.real_by_bits["11"] == measured.real_by_bits["16"]  # there are 1500 of them
-    assert measured.real_by_bits["11"]["n_images"] == 1500
+    sampled = evaluate(mnist.test, mnist, classifier).to_dict()
+    assert dict(measured.real["sampled"]) == {name: sampled[name] for name in measured.real["sampled"]}
+    whole = evaluate(mnist.test, mnist, classifier, uniform(1500))
+    differing = {name for name, value in measured.real["exact"].items() if value != measured.real["sampled"][name]}
+    assert differing == {"inception_score", "inception_score_std"}
+    assert measured.real["exact"]["inception_score"] == pytest.approx(whole.inception_score)
+
+    eight = measured.real_by_bits["3"]
+    assert (eight["exact"]["n_images"], eight["sampled"]["n_images"]) == (8, 800)
+    assert eight["sampled"]["distinct_images"] == 8
+    assert eight["exact"]["effective_support"] == pytest.approx(eight["sampled"]["effective_support"], rel=0.02)
+    assert measured.real_by_bits["10"] == measured.real_by_bits["16"]  # there are 750 of them
+
+    reference = np.linspace(0, 1499, 750).astype(int)
+    outside = np.setdiff1d(np.arange(1500), reference)
+    themselves, others = (evaluate(mnist.train[rows], mnist, classifier, uniform(750)) for rows in (reference, outside))
+    assert themselves.fid < 0.1
+    assert themselves.coverage > others.coverage
+    assert measured.real_by_bits["16"]["exact"]["n_images"] == 750
+    assert measured.real_by_bits["16"]["exact"]["fid"] == pytest.approx(others.fid, rel=1e-6)
+    assert others.fid > 5
+
+
+def test_recall_is_of_different_images(mnist: Images, classifier: Classifier) -> None:
+    """750 are needed, as the reference has them: repeated ones do not count, and images of no weight are not drawn."""
+    enough = evaluate(mnist.test[:750], mnist, classifier)
+    assert 0.7 < enough.recall < 1
+    assert evaluate(mnist.test[:749], mnist, classifier).recall is None
+    assert evaluate(mnist.test[:749].repeat(3, 0), mnist, classifier).recall is None
+    again = evaluate(mnist.test[:750].repeat(3, 0), mnist, classifier)
+    assert again.recall == pytest.approx(enough.recall)
+    assert evaluate(mnist.test[:750], mnist, classifier, uniform(750)).recall == pytest.approx(enough.recall)
+    rare = np.r_[np.full(700, 1 / 700), np.zeros(800)]
+    assert evaluate(mnist.test, mnist, classifier, rare).recall is None
+
+
+def test_data_of_too_few_images(mnist: Images, classifier: Classifier) -> None:
+    with pytest.raises(DataError, match="'mnist' has 3 training images: at least 4 are needed for scores"):
+        evaluate(mnist.test, dataclasses.replace(mnist, train=mnist.train[:3]), classifier)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +235,7 @@ def other(mnist: Images) -> Images:
     )
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_other_data_get_a_classifier_once(other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     told: list[Work] = []
@@ -188,7 +249,7 @@ def test_other_data_get_a_classifier_once(other: Images, tmp_path: Path, monkeyp
     assert [news.done for news in told if news.name == "train the classifier"] == [0, 1, 2, 3, 4]
     n_told = len(told)
     assert first.data_checksum == other.checksum
-    assert first.real["n_images"] == 60
+    assert first.real["sampled"]["n_images"] == 60
     folder = tmp_path / "qcaan" / "classifiers"
     assert [path.name for path in folder.iterdir()] == ["5" * 16]
     assert sorted(path.name for path in (folder / ("5" * 16)).iterdir()) == [
@@ -199,7 +260,7 @@ def test_other_data_get_a_classifier_once(other: Images, tmp_path: Path, monkeyp
     assert len(told) == n_told
     assert again.hash == first.hash
     result = evaluate(other.test, other, again)
-    assert result.fid == pytest.approx(first.real["fid"], rel=1e-3)
+    assert result.fid == pytest.approx(first.real["sampled"]["fid"], rel=1e-3)
 
 
 def test_the_packages_own_data_use_the_packages_classifier(
@@ -210,6 +271,7 @@ def test_the_packages_own_data_use_the_packages_classifier(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_an_interrupted_training_leaves_no_classifier(
     other: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +286,7 @@ def test_an_interrupted_training_leaves_no_classifier(
     assert not list((tmp_path / "qcaan" / "classifiers").iterdir())
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_classifier_that_another_process_kept_meanwhile_serves(
     other: Images, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qcaan.learn.metrics import inception_score
+from qcaan.learn.scores import inception_score
 from qcaan.learn.networks import (
     Discriminator,
     Generator,

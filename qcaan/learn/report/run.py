@@ -1,7 +1,7 @@
 """The page of a run: digits, losses and scores, circuits, shots and money, provenance."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from qcaan.errors import DataError, QcaanError
 from qcaan.execution.backend import Target
 from qcaan.learn import checkpoint
 from qcaan.learn.ansatz import ion_trap_ansatz, measured_circuits
-from qcaan.learn.figures import FIGURES, shown
+from qcaan.learn.figures import FIGURES, columns, footnote, shown, table_rows
 from qcaan.learn.report.charts import Chart
 from qcaan.learn.report.jobs import device_table, job_charts, recorded
 from qcaan.learn.report.page import Column, Table, base64_of, numbers, write_page
@@ -64,7 +64,7 @@ def _content(run: RunDirectory) -> dict[str, Any]:
         "pictures": _pictures(run),
         "charts": [chart.svg() for chart in _charts(records, scored)],
         "figures": _figures(scored) if scored else Table([], []),
-        "scored": _scored(scored) if scored else "",
+        "scored": footnote(_compared(scored)["generated"]) if scored else "",
         "circuits": list(_circuits(run, segments)),
         "jobs_note": note or ("" if jobs else _NO_JOBS),
         "devices": device_table(jobs),
@@ -77,12 +77,11 @@ def _content(run: RunDirectory) -> dict[str, Any]:
 
 
 def _tiles(scored: dict[str, Any]) -> Iterator[dict[str, str]]:
+    compared = _compared(scored)
     for name in _TILES:
         label, meaning = FIGURES[name]
-        real = shown(scored["eval/real"][name])
-        spread = scored.get(f"eval/{name}_std")
-        value = shown(scored[f"eval/{name}"]) + (f" ± {spread:.3f}" if spread else "")
-        yield {"label": label, "value": value, "note": f"{meaning}; real {real}"}
+        real = shown(compared["real test data"], name)
+        yield {"label": label, "value": shown(compared["generated"], name), "note": f"{meaning}; real {real}"}
 
 
 def _pictures(run: RunDirectory) -> list[dict[str, Any]]:
@@ -116,31 +115,15 @@ def _charts(records: Sequence[dict[str, Any]], scored: dict[str, Any] | None) ->
             yield Chart(title, lines, references, y_label=unit, bands=bands)
 
 
-def _compared(scored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _compared(scored: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Columns of an evaluation: name -> figures."""
-    found = {"generated": {name: scored[f"eval/{name}"] for name in FIGURES if f"eval/{name}" in scored}}
-    found["real test data"] = scored["eval/real"]
-    if scored.get("eval/real_same_support"):
-        found["as many real images"] = scored["eval/real_same_support"]
-    return found
+    return columns({name.removeprefix("eval/"): value for name, value in scored.items()})
 
 
 def _figures(scored: dict[str, Any]) -> Table:
     compared = _compared(scored)
-    spread = scored.get("eval/inception_score_std")
-    rows = []
-    for name in compared["generated"]:
-        label, meaning = FIGURES[name]
-        if spread and name == "inception_score":
-            meaning += f"; over ten parts of the images it varies by {spread:.3f}"
-        rows.append([label, *(shown(column[name]) for column in compared.values()), meaning])
-    return Table([Column("figure"), *numbers(list(compared)), Column("", "note")], rows)
-
-
-def _scored(scored: dict[str, Any]) -> str:
-    how = "every image, weighted by the prior" if scored["eval/exact"] else "a sample of images"
-    card = scored["eval/classifier"]
-    return f"Scored: {how}; classifier {card['hash'][:12]}, test accuracy {card['test_accuracy']:.2%}."
+    found = [[label, *values, meaning] for label, values, meaning in table_rows(compared)]
+    return Table([Column("figure"), *numbers(list(compared)), Column("", "note")], found)
 
 
 def _circuits(run: RunDirectory, segments: Sequence[dict[str, Any]]) -> Iterator[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Every figure against an independent computation, known values, and what must not change it."""
+"""Every formula against an independent computation, known values, and what must not change it."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
-from qcaan.learn import metrics
+from qcaan.learn import scores
 from qcaan.learn.classifier import Classifier
 from qcaan.learn.data import Images
 from qcaan.learn.metrics import evaluate
@@ -43,7 +43,7 @@ def test_fid_agrees_with_torchmetrics_and_with_scipy() -> None:
     peer = FrechetInceptionDistance(feature=Passing(), normalize=True).set_dtype(torch.float64)
     peer.update(torch.tensor(real), real=True)
     peer.update(torch.tensor(ours), real=False)
-    mine = metrics.frechet_distance(ours.mean(0), np.cov(ours.T), real.mean(0), np.cov(real.T))
+    mine = scores.frechet_distance(ours.mean(0), np.cov(ours.T), real.mean(0), np.cov(real.T))
     assert mine == pytest.approx(float(peer.compute()), rel=1e-6)
     root = scipy.linalg.sqrtm(np.cov(ours.T) @ np.cov(real.T)).real
     direct = ((ours.mean(0) - real.mean(0)) ** 2).sum() + np.trace(np.cov(ours.T) + np.cov(real.T) - 2 * root)
@@ -53,7 +53,7 @@ def test_fid_agrees_with_torchmetrics_and_with_scipy() -> None:
 def test_fid_of_shifted_and_scaled_gaussians() -> None:
     """Closed form in one basis: |shift|^2 + sum (s1 - s2)^2."""
     shift, s1, s2 = np.array([1.0, -2.0, 0.5]), np.array([1.0, 2.0, 0.0]), np.array([3.0, 2.0, 1.0])
-    distance = metrics.frechet_distance(shift, np.diag(s1**2), np.zeros(3), np.diag(s2**2))
+    distance = scores.frechet_distance(shift, np.diag(s1**2), np.zeros(3), np.diag(s2**2))
     assert distance == pytest.approx((shift**2).sum() + ((s1 - s2) ** 2).sum())
 
 
@@ -63,8 +63,8 @@ def test_fid_is_symmetric_and_zero_on_itself(seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, two = rng.normal(size=(9, 5)), rng.normal(size=(30, 5))
     a, b = (one.mean(0), np.cov(one.T)), (two.mean(0), np.cov(two.T))
-    assert metrics.frechet_distance(*a, *a) == pytest.approx(0, abs=1e-7)
-    assert metrics.frechet_distance(*a, *b) == pytest.approx(metrics.frechet_distance(*b, *a), rel=1e-6)
+    assert scores.frechet_distance(*a, *a) == pytest.approx(0, abs=1e-7)
+    assert scores.frechet_distance(*a, *b) == pytest.approx(scores.frechet_distance(*b, *a), rel=1e-6)
 
 
 def test_inception_score_agrees_with_torchmetrics() -> None:
@@ -74,14 +74,14 @@ def test_inception_score_agrees_with_torchmetrics() -> None:
     peer.update(torch.tensor(np.log(classes)))
     with pytest.warns(UserWarning, match="degrees of freedom"):  # the deviation of its single split
         score = float(peer.compute()[0])
-    assert metrics.inception_score(classes, uniform(500)) == pytest.approx(score, rel=1e-6)
+    assert scores.inception_score(classes, uniform(500)) == pytest.approx(score, rel=1e-6)
 
 
 def test_inception_score_bounds() -> None:
     """Ten certain and balanced classes score 10; one class, or total doubt, scores 1."""
-    assert metrics.inception_score(np.eye(10), uniform(10)) == pytest.approx(10)
-    assert metrics.inception_score(np.eye(10)[[3, 3, 3]], uniform(3)) == pytest.approx(1)
-    assert metrics.inception_score(np.full((4, 10), 0.1), uniform(4)) == pytest.approx(1)
+    assert scores.inception_score(np.eye(10), uniform(10)) == pytest.approx(10)
+    assert scores.inception_score(np.eye(10)[[3, 3, 3]], uniform(3)) == pytest.approx(1)
+    assert scores.inception_score(np.full((4, 10), 0.1), uniform(4)) == pytest.approx(1)
 
 
 @given(st.integers(0, 500), st.integers(2, 40))
@@ -91,19 +91,19 @@ def test_weights_act_as_repetitions(seed: int, n: int) -> None:
     p = times / times.sum()
     classes, features = probabilities(seed, n), rng.normal(size=(n, 4)).astype(np.float32)
     total = int(times.sum())
-    assert metrics.inception_score(classes, p) == pytest.approx(
-        metrics.inception_score(classes.repeat(times, 0), uniform(total))
+    assert scores.inception_score(classes, p) == pytest.approx(
+        scores.inception_score(classes.repeat(times, 0), uniform(total))
     )
     for ours, repeated in zip(
-        metrics.moments(features, p), metrics.moments(features.repeat(times, 0), uniform(total)), strict=True
+        scores.moments(features, p), scores.moments(features.repeat(times, 0), uniform(total)), strict=True
     ):
         assert np.allclose(ours, repeated)
-    assert np.allclose(metrics.moments(features, p)[1], np.cov(features.repeat(times, 0).T, ddof=0), atol=1e-6)
+    assert np.allclose(scores.moments(features, p)[1], np.cov(features.repeat(times, 0).T, ddof=0), atol=1e-6)
 
 
 @given(arrays(np.float32, (3, 4), elements=st.floats(-10, 10, width=32)))
 def test_distances(rows: np.ndarray) -> None:
-    assert np.allclose(metrics.squared_distances(rows, rows + 1), cdist(rows, rows + 1) ** 2, atol=1e-3)
+    assert np.allclose(scores.squared_distances(rows, rows + 1), cdist(rows, rows + 1) ** 2, atol=1e-3)
 
 
 @given(st.integers(0, 200))
@@ -111,23 +111,43 @@ def test_distances(rows: np.ndarray) -> None:
 def test_neighbourhoods_against_their_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     real, ours = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(0.4, 1.2, (30, 3)).astype(np.float32)
-    radii = metrics.neighbour_radii(real)
-    assert np.allclose(radii, np.sort(cdist(real, real), 1)[:, metrics.K], atol=1e-4)
+    radii = scores.neighbour_radii(real)
+    assert np.allclose(radii, np.sort(cdist(real, real), 1)[:, scores.K], atol=1e-4)
     inside = cdist(ours, real) < radii
-    precision, density, coverage = metrics.neighbourhood_figures(ours, uniform(30), real, radii, exact=False)
+    precision, density, coverage = scores.neighbourhood_figures(ours, uniform(30), real, radii, exact=False)
     assert precision == pytest.approx(inside.any(1).mean())
-    assert density == pytest.approx(inside.sum() / (metrics.K * 30))
+    assert density == pytest.approx(inside.sum() / (scores.K * 30))
     assert coverage == pytest.approx(inside.any(0).mean())
+
+
+@given(st.integers(0, 200))
+@settings(max_examples=20)
+def test_recall_against_its_definition(seed: int) -> None:
+    """The share of real images in some ball of the generated ones: precision with the sets exchanged."""
+    rng = np.random.default_rng(seed)
+    real, ours = rng.normal(size=(30, 3)).astype(np.float32), rng.normal(0.4, 1.2, (40, 3)).astype(np.float32)
+    reach = np.sort(cdist(ours, ours), 1)[:, scores.K]
+    expected = (cdist(real, ours) < reach).any(1).mean()
+    assert scores.recall(ours, scores.neighbour_radii(ours), real) == pytest.approx(expected)
+
+
+def test_recall_sees_a_mode_that_is_missing() -> None:
+    """Half of the real images form a second cluster, far off, that nothing was generated in."""
+    rng = np.random.default_rng(2)
+    near, far = rng.normal(size=(2, 200, 4)).astype(np.float32) + np.float32([[[0]], [[50]]])
+    real, ours = np.concatenate([near, far]), rng.normal(size=(400, 4)).astype(np.float32)
+    found = scores.recall(ours, scores.neighbour_radii(ours), real)
+    assert 0.45 < found <= 0.5
 
 
 def test_expected_coverage_is_that_of_draws() -> None:
     rng = np.random.default_rng(1)
     real, ours = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(16, 3)).astype(np.float32)
     p = rng.dirichlet(np.full(16, 0.3))
-    radii = metrics.neighbour_radii(real)
-    exact = metrics.neighbourhood_figures(ours, p, real, radii, exact=True)
+    radii = scores.neighbour_radii(real)
+    exact = scores.neighbourhood_figures(ours, p, real, radii, exact=True)
     drawn = [
-        metrics.neighbourhood_figures(ours[rng.choice(16, 40, p=p)], uniform(40), real, radii, exact=False)
+        scores.neighbourhood_figures(ours[rng.choice(16, 40, p=p)], uniform(40), real, radii, exact=False)
         for _ in range(400)
     ]
     # Three means of 400 draws within 5 of their standard errors: false alarms below 2e-6; the seed is fixed.
@@ -138,18 +158,25 @@ def test_expected_coverage_is_that_of_draws() -> None:
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     real, ours = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(30, 3)).astype(np.float32)
-    radii = metrics.neighbour_radii(real)
-    whole = metrics.neighbourhood_figures(ours, uniform(30), real, radii, exact=False)
-    monkeypatch.setattr(metrics, "CHUNK", 7)
-    assert np.array_equal(metrics.neighbour_radii(real), radii)
-    assert metrics.neighbourhood_figures(ours, uniform(30), real, radii, exact=False) == pytest.approx(whole)
+    radii = scores.neighbour_radii(real)
+    whole = scores.neighbourhood_figures(ours, uniform(30), real, radii, exact=False)
+    monkeypatch.setattr(scores, "CHUNK", 7)
+    assert np.array_equal(scores.neighbour_radii(real), radii)
+    assert scores.neighbourhood_figures(ours, uniform(30), real, radii, exact=False) == pytest.approx(whole)
+
+
+def test_different_images_are_found_once_in_their_order(mnist: Images) -> None:
+    order = np.array([4, 2, 4, 4, 9, 2])
+    first, which = scores.different(mnist.train[order])
+    assert first.tolist() == [0, 1, 4]
+    assert which.tolist() == [0, 1, 0, 0, 2, 1]
 
 
 @pytest.mark.parametrize("chunk", [1, 256])
 def test_the_nearest_training_image(mnist: Images, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "CHUNK", chunk)
+    monkeypatch.setattr(scores, "CHUNK", chunk)
     few = dataclasses.replace(mnist, train=mnist.train[:40])
-    distances, odds = metrics.nearest_distances(mnist.test[:30], uniform(30), few)
+    distances, odds = scores.nearest_distances(mnist.test[:30], uniform(30), few)
     flat = [images.reshape(len(images), -1) / 255 for images in (mnist.test[:30], few.train)]
     assert np.allclose(distances, cdist(*flat).min(1), rtol=1e-9)
     assert np.array_equal(odds, uniform(30))
@@ -158,9 +185,11 @@ def test_the_nearest_training_image(mnist: Images, chunk: int, monkeypatch: pyte
 def test_a_copy_is_at_distance_zero_and_a_changed_one_beside_it(mnist: Images) -> None:
     copies = mnist.train[[7, 1400, 3]].copy()
     copies[1, 0, 0] += 51
-    distances, _ = metrics.nearest_distances(copies, uniform(3), mnist)
+    distances, _ = scores.nearest_distances(copies, uniform(3), mnist)
     assert distances[0] == distances[2] == 0
     assert distances[1] == pytest.approx(0.2)
+    repeated, _ = scores.nearest_distances(copies[[1, 0, 1]], uniform(3), mnist)
+    assert repeated == pytest.approx([0.2, 0, 0.2])
 
 
 def test_memorisation_shows_in_mean_and_percentile(mnist: Images, classifier: Classifier) -> None:
@@ -177,12 +206,12 @@ def test_memorisation_shows_in_mean_and_percentile(mnist: Images, classifier: Cl
 
 
 def test_many_images_are_compared_by_a_sample(mnist: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, _ = metrics.nearest_distances(mnist.test[:600], uniform(600), mnist)
+    whole, _ = scores.nearest_distances(mnist.test[:600], uniform(600), mnist)
     p = np.r_[np.full(300, 1 / 300), np.zeros(300)]
-    monkeypatch.setattr(metrics, "N_COMPARED", 200)
-    distances, odds = metrics.nearest_distances(mnist.test[:600], uniform(600), mnist)
+    monkeypatch.setattr(scores, "N_COMPARED", 200)
+    distances, odds = scores.nearest_distances(mnist.test[:600], uniform(600), mnist)
     assert len(distances) == len(odds) == 200
     assert len(set(distances) & set(whole)) > 190  # equal shares are drawn without replacement
     assert distances.mean() == pytest.approx(whole.mean(), abs=0.5)  # 6 standard errors; the seed is fixed
-    drawn, _ = metrics.nearest_distances(mnist.test[:600], p, mnist)
+    drawn, _ = scores.nearest_distances(mnist.test[:600], p, mnist)
     assert set(drawn) <= set(whole[:300])
