@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qcaan.learn.scores import inception_score
 from qcaan.learn.networks import (
     Discriminator,
     Generator,
@@ -17,6 +16,7 @@ from qcaan.learn.networks import (
     mean_squared_correlation,
     squared_gradient,
 )
+from qcaan.learn.scores import inception_score
 
 N_BITS = 5
 
