@@ -154,8 +154,8 @@ def _print(result: "Comparison") -> None:
     _print_table(console, result.score_table())
     for baseline in result.baselines:
         if rows := result.difference_table(baseline):
-            console.print(f"\ndifference to {plain(baseline)}, seed by seed, with 95 % intervals (unpaired ones)")
-            _print_table(console, rows)
+            console.print(f"\ndifference to {plain(baseline)}, seed by seed, with 95 % intervals")
+            _print_table(console, [[cell.partition(" ([")[0] for cell in row] for row in rows])
     if result.chance:
         console.print(f"\n{result.chance}")
     if result.missing:
@@ -163,8 +163,11 @@ def _print(result: "Comparison") -> None:
 
 
 def _print_table(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """An interval may stand below its mean, but no number is cut, however narrow the terminal."""
     if rows:
-        table = Table(*map(plain, rows[0]), box=None, header_style="bold")
+        table = Table(box=None, header_style="bold")
+        for column in zip(*rows, strict=True):
+            table.add_column(plain(column[0]), min_width=max(len(word) for cell in column for word in cell.split(" ")))
         for cells in rows[1:]:
             table.add_row(*map(plain, cells))
         console.print(table)

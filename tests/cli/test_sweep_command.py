@@ -137,7 +137,7 @@ def test_the_table_shows_first_what_needs_looking_at(plan: Path, tmp_path: Path)
         console.print(table(states, 1.75, 20.0, 10))
     rows = [line.split() for line in whole.get().splitlines()]
     assert rows[0] == ["run", "state", "step", "FID", "$"]
-    assert rows[1] == ["seed=1", "done", "8/8", "3.250", "1.50"]
+    assert rows[1] == ["seed=1", "done", "8/8", "3.25", "1.50"]
     assert rows[2] == ["seed=2", "running,", "died", "1x", "5/8", "-", "0.25"]
     assert "1 done, 1 running of 2; $1.75 of $20.00" in whole.get()
     with console.capture() as one:

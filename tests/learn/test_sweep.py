@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     for point in sweep.points:
         run_point(point.config, point.path, sweep.budget)
     return sweep
+
+
+def test_a_run_says_which_commit_made_it_and_how_long_it_took(done: Sweep) -> None:
+    for point in done.points:
+        (segment,) = RunDirectory.open(point.path).provenance()["segments"]
+        assert segment["wall_s"] > 0
+        assert segment["cpu_s"] > 0
+        if (EXAMPLES.parent / ".git").exists():
+            commit = segment["commit"].removesuffix("-dirty")
+            subprocess.run(["git", "-C", EXAMPLES, "cat-file", "-e", f"{commit}^{{commit}}"], check=True)
+        else:
+            assert segment["commit"] is None
 
 
 def test_every_variant_runs_with_every_combination(tmp_path: Path) -> None:
@@ -305,6 +318,7 @@ def test_the_command_goes_on_compares_and_says_json(scored: Sweep) -> None:
     table = CliRunner().invoke(app, ["sweep", str(scored.path)])
     assert "difference to coins" in table.output
     assert "paired intervals are shown" in table.output
+    assert "…" not in table.output  # no number is cut
 
 
 def test_the_command_compares_with_others_and_runs_nothing(scored: Sweep) -> None:
