@@ -58,7 +58,9 @@ class PriorConfig(Section):
         None, ge=1, description="budget of one update, shared by its circuits; by default each of them takes `shots`"
     )
     refresh_every: int = Field(400, ge=1, description="GAN steps between refits")
-    updates: int = Field(30, ge=0, description="in one refit: gradient steps, generations, or evaluations of cobyla")
+    updates: int = Field(
+        30, ge=0, description="in one refit: gradient steps, generations, or evaluations of cobyla; an rbm has its own"
+    )
     learning_rate: float | None = Field(
         None, gt=0, description="of adam; the first spread of the others, in radians; by default what suits"
     )

@@ -11,6 +11,7 @@ FIGURES = {
     "recall": ("recall", "share of real images within the range of the digits"),
     "coverage": ("coverage", "share of real images that are imitated"),
     "class_entropy_bits": ("class balance", "entropy of the classes, at most log2 10 = 3.322 bits"),
+    "label_accuracy": ("label accuracy", "share of digits that show the class asked for"),
     "distinct_images": ("distinct images", ""),
     "effective_support": ("effective support", "distinct images, weighted"),
     "nearest_training_image": ("nearest training image", "mean distance in pixels; copies are at 0"),
@@ -31,7 +32,7 @@ def columns(figures: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def table_rows(compared: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[str], str]]:
     """Label, values and meaning of each figure that was measured, for the columns of `columns`."""
     for name, (label, meaning) in FIGURES.items():
-        if name in compared["generated"]:
+        if name in compared["generated"] and any(column.get(name) is not None for column in compared.values()):
             yield label, [shown(column, name) for column in compared.values()], meaning
 
 

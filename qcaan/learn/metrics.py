@@ -41,7 +41,7 @@ from qcaan.errors import DataError
 from qcaan.execution.counts import IntArray
 from qcaan.execution.progress import Work
 from qcaan.learn.classifier import Classifier, load_classifier, train_classifier
-from qcaan.learn.data import N_CLASSES, ImageArray, Images
+from qcaan.learn.data import N_CLASSES, ImageArray, Images, LabelArray
 from qcaan.learn.distributions import entropy_bits
 from qcaan.learn.scores import (
     Features,
@@ -77,12 +77,13 @@ class Evaluation:
     `recall`: 0 to 1, or None where too few of 10,000 images differ. `effective_support`: exp of the entropy of the
     distribution over distinct images. `nearest_training_image`: mean distance of an image to the nearest training
     image, the Euclidean norm over pixels from 0 to 1; `nearest_training_image_p1`: its first percentile, where copies
-    show. Both are of at most 2000 images: of all, or of as many drawn by a fixed seed. `class_balance`: the share of
-    each class, as classified; `class_entropy_bits`: its entropy, at most log2(10) = 3.32. `classifier`: hash and test
-    accuracy. `real`: the same figures for the real test images, exact or sampled as these are; empty where the
-    classifier was trained and `with_real_figures` did not measure them. `real_same_support`: for as many distinct real
-    training images as the prior has bitstrings, equally probable, in the same form, or None where the images are not
-    known to come from 1 to 16 bits alone.
+    show. Both are of at most 2000 images: of all, or of as many drawn by a fixed seed. `label_accuracy`: the share of
+    images that show the class that was asked for, None where none was. `class_balance`: the share of each class, as
+    classified; `class_entropy_bits`: its entropy, at most log2(10) = 3.32. `classifier`: hash and test accuracy.
+    `real`: the same figures for the real test images, exact or sampled as these are; empty where the classifier was
+    trained and `with_real_figures` did not measure them. `real_same_support`: for as many distinct real training images
+    as the prior has bitstrings, equally probable, in the same form, or None where the images are not known to come from
+    1 to 16 bits alone.
     """
 
     inception_score: float
@@ -103,6 +104,7 @@ class Evaluation:
     classifier: Mapping[str, Any]
     real: Mapping[str, Any]
     real_same_support: Mapping[str, Any] | None
+    label_accuracy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -116,6 +118,7 @@ def evaluate(
     weights: ArrayLike | None = None,
     *,
     n_bits: int | None = None,
+    labels: LabelArray | None = None,
     report: Report | None = None,
 ) -> Evaluation:
     """The figures of images uint8 (n, 28, 28), at least 2, beside those of real images.
@@ -123,13 +126,15 @@ def evaluate(
     With `weights` (n,), the probability of each image, the figures are exact, but for recall and the distance to the
     nearest training image, whose images are drawn where there are many. Coverage is then the expected coverage of as
     many draws as the reference has neighbourhoods. `n_bits`: of the prior, where each image is a function of a
-    bitstring. `report` is told how far each part is.
+    bitstring. `labels` (n,): the class that was asked for of each image. `report` is told how far each part is.
 
     Raises:
-        DataError: the images have another shape or type, the weights are no distribution over them, the data have too
-            few images, or the classifier was trained on other data.
+        DataError: the images have another shape or type, the weights are no distribution over them, the labels are not
+            as many, the data have too few images, or the classifier was trained on other data.
     """
-    figures = _figures(images, data, classifier, weights, report)
+    if labels is not None and labels.shape != (len(images),):
+        raise DataError(f"labels have shape {labels.shape}: one for each of the {len(images)} images is needed")
+    figures = _figures(images, data, classifier, weights, report, labels)
     form = "exact" if figures["exact"] else "sampled"
     alike = classifier.real_by_bits.get(str(n_bits))
     return Evaluation(
@@ -208,6 +213,7 @@ def _figures(
     classifier: Classifier,
     weights: ArrayLike | None,
     report: Report | None,
+    labels: LabelArray | None = None,
 ) -> dict[str, Any]:
     """Of one set of images, as `Evaluation` names them, without what they are compared with."""
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) < 2:
@@ -220,6 +226,7 @@ def _figures(
     exact = weights is not None
     p = np.full(len(images), 1 / len(images)) if weights is None else _distribution(weights, len(images))
     if exact:
+        labels = None if labels is None else labels[p > 0]
         images, p = images[p > 0], p[p > 0]
     first, which = different(images)
     features, classes = classifier.read(images[first], report=report)
@@ -242,7 +249,8 @@ def _figures(
     distances, odds = nearest_distances(images, p, data, report)
     shares = np.bincount(which, p).astype(np.float64)
     balance = np.bincount(classes.argmax(1), p, N_CLASSES).astype(np.float64)
-    return {
+    asked = {} if labels is None else {"label_accuracy": float(p @ (classes.argmax(1) == labels))}
+    return asked | {
         "inception_score": score,
         "inception_score_std": deviation,
         "fid": frechet_distance(mean, covariance, reference.mean, reference.covariance),

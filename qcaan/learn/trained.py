@@ -76,28 +76,39 @@ class Trained:
             chosen = self.prior.sample(n, tag=f"images {seed}")
         else:
             chosen = self.pool[in_random_order(len(self.pool), n, rng)]
-        if label is not None:
-            labels: LabelArray | None = np.full(n, label)
-        else:
-            labels = np.arange(n) % N_CLASSES if self.game.settings.conditional else None
+        labels = self._classes(n) if label is None else np.full(n, label)
         return self.game.generate(chosen, labels, rng=rng)
 
     def evaluate(
         self, data: Images, classifier: Classifier, config: Config, report: Callable[[Work], None] | None = None
     ) -> Evaluation:
-        """By exact enumeration where the distribution is known and nothing else is random; otherwise by sampling.
+        """By exact enumeration where the distribution is known and there is no noise; otherwise by sampling.
 
-        The classes of a conditional generator are random, and each is as probable. `report` is told how far each part
-        is.
+        The bits are enumerated with the classes of a conditional generator, which are equally probable. The images
+        stand beside as many real ones as there are bitstrings, or bitstrings and classes, down to a power of two.
+        `report` is told how far each part is.
         """
-        n_bits = self.pool.shape[1]
-        random = config.gan.n_noise or config.gan.conditional
-        if self.distribution is None or random or n_bits > config.train.enumerated_bits:
-            images = self.draw(config.train.evaluation_images, config.seed)
-            from_bits = self.pool.dtype == np.uint8 and not random
-            return evaluate(images, data, classifier, n_bits=n_bits if from_bits else None, report=report)
+        n_bits, conditional = self.pool.shape[1], self.game.settings.conditional
+        n_classes = N_CLASSES if conditional else 1
+        n_images = n_classes * 2**n_bits
+        finite = self.pool.dtype == np.uint8 and not self.game.settings.n_noise
+        alike = n_images.bit_length() - 1 if finite else None
+        if self.distribution is None or not finite or n_images > 2**config.train.enumerated_bits:
+            size = config.train.evaluation_images
+            images = self.draw(size, config.seed)
+            return evaluate(images, data, classifier, n_bits=alike, labels=self._classes(size), report=report)
         support = np.flatnonzero(self.distribution)
-        bits = to_bits(support, n_bits)
-        drawn = [self.game.generate(bits[part]) for part in parts(len(bits), N_DRAWN, "draw images", report)]
-        weights = self.distribution[support]
-        return evaluate(np.concatenate(drawn), data, classifier, weights=weights, n_bits=n_bits, report=report)
+        bits = to_bits(support, n_bits).repeat(n_classes, axis=0)
+        labels = self._classes(len(bits))
+        drawn = [
+            self.game.generate(bits[part], None if labels is None else labels[part])
+            for part in parts(len(bits), N_DRAWN, "draw images", report)
+        ]
+        weights = (self.distribution[support] / n_classes).repeat(n_classes)
+        return evaluate(
+            np.concatenate(drawn), data, classifier, weights=weights, n_bits=alike, labels=labels, report=report
+        )
+
+    def _classes(self, n: int) -> LabelArray | None:
+        """Of `n` images of a conditional generator: 0 to 9 in turn."""
+        return np.arange(n) % N_CLASSES if self.game.settings.conditional else None

@@ -177,6 +177,17 @@ def test_real_figures_are_measured_in_both_forms(mnist: Images, classifier: Clas
     assert others.fid > 5
 
 
+def test_label_accuracy_is_the_share_of_images_of_the_class_asked_for(mnist: Images, classifier: Classifier) -> None:
+    images, labels = mnist.test[:200], mnist.test_labels[:200].astype(np.int64)
+    assert evaluate(images, mnist, classifier, labels=labels).label_accuracy >= 0.98
+    assert evaluate(images, mnist, classifier).label_accuracy is None
+    half = np.where(np.arange(200) < 100, labels, (labels + 1) % 10)
+    rising = np.where(np.arange(200) < 100, 0.002, 0.008)
+    assert evaluate(images, mnist, classifier, rising, labels=half).label_accuracy == pytest.approx(0.2, abs=0.02)
+    with pytest.raises(DataError, match=r"labels have shape \(3,\): one for each of the 200 images"):
+        evaluate(images, mnist, classifier, labels=labels[:3])
+
+
 def test_recall_is_of_different_images(mnist: Images, classifier: Classifier) -> None:
     """750 are needed, as the reference has them: repeated ones do not count, and images of no weight are not drawn."""
     enough = evaluate(mnist.test[:750], mnist, classifier)

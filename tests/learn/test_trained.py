@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qcaan.config import Config
 from qcaan.learn import checkpoint
+from qcaan.learn.classifier import Classifier
+from qcaan.learn.data import Images
 from qcaan.learn.gan import Game
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.team import Batch, Team
@@ -88,3 +91,31 @@ def test_noise_is_new_in_every_step_and_bits_are_those_measured(
     assert len(rows) == 64
     assert len(np.unique(rows, axis=0)) == 64 if fresh else len(np.unique(rows, axis=0)) <= 20
     assert (rows[:, None] == trained.pool).all(axis=2).any(axis=1).all() != fresh
+
+
+def test_conditional_digits_are_enumerated_with_their_classes(tmp_path: Path, mnist: Images, classifier: Classifier):
+    """4 bits and 10 classes: 160 images, beside the 128 real ones of 7 bits; and whether they show what was asked."""
+    config = Config.load({**SMALL, "gan": {"channels": 2, "conditional": True}})
+    trained = Trained.load(RunDirectory.open(train(config, tmp_path / "run")))
+    found = trained.evaluate(mnist, classifier, config)
+    assert (found.exact, found.n_images) == (True, 160)
+    assert found.real_same_support == classifier.real_by_bits["7"]["exact"]
+    q = trained.distribution
+    right = 0.0
+    for label in range(10):
+        bits = (np.arange(16)[:, None] >> np.arange(3, -1, -1)) & 1
+        _, classes = classifier.read(trained.game.generate(bits, np.full(16, label)))
+        right += q @ (classes.argmax(1) == label) / 10
+    assert found.label_accuracy == pytest.approx(right)
+
+    drawn_ones = trained.evaluate(mnist, classifier, Config.load(config.model_dump(), ["train.enumerated_bits=7"]))
+    assert (drawn_ones.exact, drawn_ones.n_images) == (False, 10_000)
+    assert drawn_ones.real_same_support == classifier.real_by_bits["7"]["sampled"]
+    assert drawn_ones.label_accuracy == pytest.approx(right, abs=0.03)  # 6 standard errors
+
+
+def test_digits_of_no_class_have_no_label_accuracy(tmp_path: Path, mnist: Images, classifier: Classifier):
+    config = Config.load(SMALL)
+    found = Trained.load(RunDirectory.open(train(config, tmp_path / "run"))).evaluate(mnist, classifier, config)
+    assert (found.exact, found.n_images, found.label_accuracy) == (True, 16, None)
+    assert found.real_same_support == classifier.real_by_bits["4"]["exact"]
