@@ -110,10 +110,10 @@ def test_report_names_the_classifier_and_is_plain(mnist: Images, classifier: Cla
     assert set(result) == {
         *("inception_score", "inception_score_std", "fid", "precision", "coverage", "density", "distinct_images"),
         *("effective_support", "class_balance", "n_images", "exact", "classifier", "real", "real_same_support"),
-        *("nearest_training_image", "nearest_training_image_p1", "recall", "class_entropy_bits"),
+        *("nearest_training_image", "nearest_training_image_p1", "recall", "class_entropy_bits", "label_accuracy"),
     }
     assert result["classifier"] == {"hash": classifier.hash, "test_accuracy": classifier.test_accuracy}
-    assert set(result["real"]) == set(result) - {"classifier", "real", "real_same_support"}
+    assert set(result["real"]) == set(result) - {"classifier", "real", "real_same_support", "label_accuracy"}
     assert json.loads(json.dumps(result))["fid"] == result["fid"]
 
 
