@@ -210,7 +210,7 @@ def test_any_folder_of_idx_files_trains_and_is_scored(call: Call, monkeypatch: p
     assert figures["classifier"]["hash"] == json.loads(card.read_text())["hash"]
     names = "inception_score inception_score_std fid precision coverage density distinct_images effective_support"
     names += " nearest_training_image nearest_training_image_p1 class_balance n_images exact classifier real"
-    assert {*names.split(), "real_same_support", "recall", "class_entropy_bits"} == figures.keys()
+    assert {*names.split(), "real_same_support", "recall", "class_entropy_bits", "label_accuracy"} == figures.keys()
     assert {f"eval/{name}": value for name, value in figures.items()}.items() <= last.items()
 
 
