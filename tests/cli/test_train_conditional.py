@@ -50,13 +50,16 @@ def test_a_class_can_be_drawn_alone(run: Path, tmp_path: Path) -> None:
         assert picture.size[0] > 28
 
 
-def test_its_images_are_scored_by_a_sample(run: Path) -> None:
-    """Bits and classes: the prior alone cannot be enumerated into images."""
+def test_its_images_are_scored_by_enumeration(run: Path) -> None:
+    """Three bits and ten classes are 80 images, beside 64 real ones: the next lower power of two."""
     opened = RunDirectory.open(run)
     figures = Trained.load(opened).evaluate(data.load(), load_classifier(), opened.config)
-    assert not figures.exact
-    assert figures.n_images == 300
-    assert figures.real_same_support is None
+    assert figures.exact
+    assert figures.n_images == 80
+    assert figures.real_same_support is not None
+    assert figures.real_same_support["n_images"] == 64
+    assert figures.label_accuracy is not None
+    assert 0 <= figures.label_accuracy <= 1
 
 
 def test_a_class_asked_of_a_generator_that_knows_none(tmp_path: Path) -> None:
