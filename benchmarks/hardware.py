@@ -64,7 +64,7 @@ def kl(points: list[Point]) -> list[float]:
 def rows(sweep: Sweep) -> list[Row]:
     """One a variant that is done for as many seeds as the baseline, which comes first."""
     found = {group.name: group for group in compare(sweep).groups if group.figures}
-    (baseline,) = sweep.plan.baseline
+    baseline = sweep.plan.baseline[0]
     base = found[baseline]
     found = {name: group for name, group in found.items() if group.seeds == base.seeds}
     runs = {name: [p for p in sweep.points if p.group == name and p.seed in base.seeds] for name in found}

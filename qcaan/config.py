@@ -133,7 +133,10 @@ class TrainConfig(Section):
     evaluate_every: int = Field(0, ge=0, description="steps between evaluations; 0: only at the end")
     scores: bool = Field(True, description="score at an evaluation; false: pictures only")
     enumerated_bits: int = Field(
-        16, ge=0, le=16, description="a prior of at most so many bits is scored exactly, by all of its images"
+        16,
+        ge=0,
+        le=16,
+        description="a run of at most 2 to so many images (ten a bitstring if conditional) is scored exactly",
     )
     evaluation_images: int = Field(10_000, ge=100, description="images drawn where the prior is not enumerated")
     mlflow: str | None = Field(

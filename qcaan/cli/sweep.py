@@ -63,7 +63,8 @@ def sweep(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Compare with this variant, not with the plan's; repeatable, reruns nothing."
+            metavar="NAME",
+            help="Compare with this variant, not the plan's; repeatable. On a sweep's directory: runs nothing.",
         ),
     ] = None,
     out: Annotated[
@@ -82,30 +83,34 @@ def sweep(
     Example: qcaan sweep examples/digits.yaml --grid prior.kind=born_machine,bernoulli --grid seed=0,1,2 --jobs 2
     """
     from qcaan.learn.report import write_sweep_report
-    from qcaan.learn.sweep import Plan, Sweep, compare, conduct, tracked, write_results
+    from qcaan.learn.sweep import Plan, Sweep, as_found, compare, conduct, tracked, write_results
 
     if address is not None and engine is not Where.ray:
         raise ConfigError(f"--address {address}: only --engine ray has one")
+    compares = (plan / "sweep.yaml").is_file() and bool(baseline)
     if (plan / "sweep.yaml").is_file():
         if grid or overrides or out:
             raise ConfigError(f"{plan} is a sweep with a plan of its own; leave out --grid, --set and --out")
         found = Sweep.open(plan)
-        if baseline and not dry_run:
-            found = found.compared_with(baseline)
+        if baseline:
+            found = found.compared_with(baseline, keep=not dry_run)
     else:
         loaded = Plan.load(plan, dict(map(_parse_grid, grid or [])), overrides or [], baseline or [])
         path = out or Path("sweeps") / plan.stem
         found = Sweep(path, loaded) if dry_run else Sweep.create(loaded, path)
     if dry_run:
-        for point in found.points:
+        for point in () if compares else found.points:
             typer.echo(point.path)
         return
     budget = found.points[0].config.budget
     try:
         with tracked(found):
-            with SweepTable(budget.cap_usd if budget else None) as table:
-                engine_here = _open(engine, address, jobs, threads)
-                states = conduct(found.points, budget=found.budget, engine=engine_here, report=table.show)
+            if compares:
+                states = as_found(found.points)
+            else:
+                with SweepTable(budget.cap_usd if budget else None) as table:
+                    engine_here = _open(engine, address, jobs, threads)
+                    states = conduct(found.points, budget=found.budget, engine=engine_here, report=table.show)
             result = compare(found)
             written = [*write_results(found, result), write_sweep_report(found)]
     except KeyboardInterrupt:
@@ -129,6 +134,7 @@ def sweep(
     ended = {state.state for state in states}
     if ended != {"done"}:
         typer.echo(f"go on with: qcaan sweep {found.path}", err=True)
+    if ended != {"done"} and not compares:
         raise typer.Exit(1 if "failed" in ended else 75)
 
 

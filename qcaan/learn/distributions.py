@@ -4,12 +4,13 @@ A distribution is float64 (2**n,), indexed by the bitstring as a binary number, 
 n).
 
 An empirical target has at most N outcomes. Where 2**n is not small against N its entropy is too low and its total
-correlation too high: even N independent draws then look correlated. How much of it is that bias, the same samples say
-with every column shuffled (`prior/target_total_correlation_null_bits`). KL(p || product) - KL(p || q), what a prior
-won, does not suffer from this, as the entropy cancels in it. It is flattered in another way: q is scored on the samples
-that it was fitted to. Once k parameters are fitted, KL(p || q) is about k / (2 N ln 2) bits below that of the best q of
-its kind, and on new samples as much above it (Wilks, 1938): with 8192 samples 0.013 bits for 148 parameters, 0.025 for
-288.
+correlation too high: even N independent draws then look correlated. How much, the same samples say with every column
+shuffled (`prior/target_total_correlation_null_bits`): an upper estimate of the bias, since correlated bits fill fewer
+outcomes and have less of it, so that what is left without it is a lower estimate. KL(p || product) - KL(p || q), what a
+prior won, does not suffer from this, as the entropy cancels in it. It is flattered in another way: q is scored on the
+samples that it was fitted to. Once k parameters are fitted, KL(p || q) is about k / (2 N ln 2) bits below that of the
+best q of its kind, and on new samples as much above it (Wilks, 1938): with 8192 samples 0.013 bits for 148 parameters,
+0.025 for 288.
 """
 
 from collections.abc import Sequence
@@ -107,11 +108,11 @@ def target_metrics(bits: BitArray, prior: FloatArray | None, n_bases: int = 1) -
     """What a prior could win on this target, and how far it got. Samples (N, n), the prior's distribution if known.
 
     `prior/target_entropy_bits` and `prior/target_total_correlation_bits`, both of the samples, with the bias of so
-    few; `prior/target_total_correlation_null_bits`: that bias, the total correlation of the samples with each column
-    shuffled; `prior/target_total_correlation_in_bases_bits`: the sum over the `n_bases` equal parts of the columns of
-    the total correlation inside a part, which is all that a prior of independent bases can win; `prior/kl_product`:
-    KL(target || product of its marginals), which is the total correlation (by definition) and is what any prior without
-    correlations must pay at least; `prior/kl`: KL(target || prior), only where `prior` is given.
+    few; `prior/target_total_correlation_null_bits`: an upper estimate of that bias, the total correlation of the
+    samples with each column shuffled; `prior/target_total_correlation_in_bases_bits`: the sum over the `n_bases` equal
+    parts of the columns of the total correlation inside a part, which is all that a prior of independent bases can win;
+    `prior/kl_product`: KL(target || product of its marginals), which is the total correlation (by definition) and is
+    what any prior without correlations must pay at least; `prior/kl`: KL(target || prior), only where `prior` is given.
     """
     correlation = total_correlation_bits(bits)
     shuffled = np.random.default_rng(0).permuted(bits, axis=0)

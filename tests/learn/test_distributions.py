@@ -72,6 +72,16 @@ def test_the_bias_of_few_samples_is_told():
     assert null == pytest.approx(seen, abs=0.05)
 
 
+def test_the_shuffled_samples_have_more_bias_than_correlated_ones():
+    """Six pairs of equal bits and two free ones: 6 bits of correlation, in 256 outcomes of 16384."""
+    free = np.random.default_rng(4).integers(0, 2, (2048, 8))
+    bits = np.concatenate([free, free[:, :6]], axis=1).astype(np.uint8)
+    metrics = target_metrics(bits, None)
+    seen, null = (metrics[f"prior/target_total_correlation{name}_bits"] for name in ("", "_null"))
+    assert seen == pytest.approx(6, abs=0.15)
+    assert null > 2
+
+
 def test_correlation_inside_the_bases_is_told_from_that_between_them():
     one, other = np.random.default_rng(2).integers(0, 2, (2, 20_000, 1))
     noise = np.random.default_rng(3).integers(0, 2, (20_000, 2))

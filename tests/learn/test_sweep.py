@@ -332,6 +332,22 @@ def test_the_command_compares_with_others_and_runs_nothing(scored: Sweep) -> Non
     assert (wrong.exit_code, "'RBM' is none of the variants QC, coins" in wrong.output) == (2, True)
 
 
+def test_a_sweep_that_is_not_done_is_compared_as_it_is(scored: Sweep, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(scored.path, tmp_path / "copy"))
+    gone = sorted((path / "runs").glob("coins*/"))[-1]
+    shutil.rmtree(gone)
+    plan = (path / "sweep.yaml").read_text()
+    tried = CliRunner().invoke(app, ["sweep", str(path), "--baseline", "NOPE", "--dry-run"])
+    assert tried.exit_code == 2
+    assert (CliRunner().invoke(app, ["sweep", str(path), "--baseline", "QC", "--dry-run"])).stdout == ""
+    assert (path / "sweep.yaml").read_text() == plan
+    result = CliRunner().invoke(app, ["sweep", str(path), "--baseline", "QC"])
+    assert result.exit_code == 0, result.output
+    assert "difference to QC" in result.output
+    assert f"go on with: qcaan sweep {path}" in result.output
+    assert not gone.exists()
+
+
 def test_the_command_says_what_it_would_run(tmp_path: Path) -> None:
     options = ["--grid", "seed=1,2", "--grid", "prior.bases=[Z],[Z,Y]", "--out", str(tmp_path / "out"), "--dry-run"]
     result = CliRunner().invoke(app, ["sweep", str(plan_file(tmp_path)), *options])

@@ -46,7 +46,10 @@ class Rbm(Prior):
         self._theta = self._start()
 
     def refit(self, target_bits: BitArray, *, tag: str) -> dict[str, float]:
-        """`UPDATES` steps of Adam, whatever `updates`; `prior/loss` in nats, where the bits can be enumerated."""
+        """`UPDATES` steps of Adam at `LEARNING_RATE`, whatever `updates` and `learning_rate` of the options are.
+
+        It tells `prior/loss`, in nats, where the bits can be enumerated.
+        """
         bits = check_bits(target_bits, self.n_bits)
         visible = bits.astype(np.float64)
         rng = stream(self._options.seed, tag)
@@ -54,7 +57,7 @@ class Rbm(Prior):
             self._theta = self._start()
         ones = bits.sum(axis=0)
         self._theta[: self.n_bits] = np.log((ones + 1) / (len(bits) - ones + 1))
-        optimizer = Adam(len(self._theta), self._options.learning_rate or LEARNING_RATE)
+        optimizer = Adam(len(self._theta), LEARNING_RATE)
         chains = visible[rng.integers(len(visible), size=_CHAINS)]
         target, every, losses = None, None, []
         if self.n_bits <= MAX_BITS:

@@ -22,7 +22,7 @@ from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.sweep.comparison import COMPARED, compare
 from qcaan.learn.sweep.plan import Point, Settings, Sweep, flow
 from qcaan.learn.sweep.results import EXPLAINED, Row, digits, draw_intervals, made_by, name_rows
-from qcaan.learn.sweep.watch import PointState, State, Watch
+from qcaan.learn.sweep.watch import PointState, State, as_found
 
 _SHOWN: Mapping[State, str] = {
     "done": "done",
@@ -49,8 +49,7 @@ def write_sweep_report(sweep: Sweep, out: Path | None = None) -> Path:
 
 
 def _content(sweep: Sweep, folder: Path) -> dict[str, Any]:
-    with Watch() as watch:
-        states = [watch.found(point) for point in sweep.points]
+    states = as_found(sweep.points)
     begun = {p.path: RunDirectory(p.path, p.config) for p in sweep.points if (p.path / "provenance.json").is_file()}
     jobs, note = recorded(begun.values())
     found = compare(sweep)

@@ -8,7 +8,7 @@ from qcaan.learn.sweep.plan import Plan, Point, Sweep
 from qcaan.learn.sweep.processes import Processes
 from qcaan.learn.sweep.results import write_results
 from qcaan.learn.sweep.tracked import tracked
-from qcaan.learn.sweep.watch import PointState
+from qcaan.learn.sweep.watch import PointState, as_found
 
 __all__ = [
     "Cluster",
@@ -19,6 +19,7 @@ __all__ = [
     "PointState",
     "Processes",
     "Sweep",
+    "as_found",
     "compare",
     "conduct",
     "tracked",

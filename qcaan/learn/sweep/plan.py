@@ -162,14 +162,15 @@ class Sweep:
         sweep._record()
         return sweep
 
-    def compared_with(self, baselines: Sequence[str]) -> Self:
-        """The same sweep with other baselines, from now on.
+    def compared_with(self, baselines: Sequence[str], *, keep: bool = True) -> Self:
+        """The same sweep with other baselines: from now on, unless they shall not be kept.
 
         Raises:
             ConfigError: one is none of the variants.
         """
         sweep = type(self)(self.path, self.plan.model_copy(update={"baseline": _once(baselines)}))
-        sweep._record()
+        if keep:
+            sweep._record()
         return sweep
 
     def group_of(self, baseline: str, point: Point) -> str:
