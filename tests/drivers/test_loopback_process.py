@@ -81,7 +81,7 @@ class TestSurvival:
             assert s3.get_object(Bucket="kept", Key="k")["Body"].read() == b"body"
             (told,) = braket.search_spending_limits()["spendingLimits"]
             assert told["spendingLimitArn"] == limit["spendingLimitArn"]
-            assert create(braket, 0) == arns[0]
+            assert create(braket, 0, k="0") == arns[0]
 
     def test_open_tasks_go_on_with_the_same_outcomes(self, tmp_path):
         with Loopback(tmp_path / "calm", noise="none", seed=3) as service:
