@@ -63,13 +63,13 @@ class Alignment:
         """Followers and their leaders."""
         return dict(zip(self.followers.tolist(), self.leaders.tolist(), strict=True))
 
-    def apply(self, values: FloatArray) -> FloatArray | None:
+    def apply(self, values: FloatArray, signs: FloatArray) -> bool:
         """Write the same gates into `values` (B, n_angles) with followers that equal their leaders.
 
-        Returns the signs of the angles (B, n_angles), 1 or -1: the derivatives of those values by the ones given. None,
-        and `values` as they are, if some phases do not agree to rounding.
+        Writes the signs of the angles, 1 or -1, into `signs` (B, n_angles): the derivatives of those values by the ones
+        given. It may have a single row, if they are not needed. False, and `values` as they are, if some phases do not
+        agree to rounding.
         """
         from qcaan.circuits.evolve import align
 
-        signs = np.empty_like(values)
-        return signs if align(values, signs, self.followers, self.leaders, self.angles) else None
+        return bool(align(values, signs, self.followers, self.leaders, self.angles))

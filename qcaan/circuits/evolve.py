@@ -13,6 +13,8 @@ another for derivatives by quiet rotations, if they are ever asked for.
 
 import math
 
+import numpy as np
+
 from qcaan.circuits.binding import bind
 from qcaan.circuits.kernels import (
     COLUMN,
@@ -362,21 +364,28 @@ def run_backward(
 def align(values: Floats, signs: Floats, followers: Ints, leaders: Ints, angles: Ints) -> bool:
     """Let phases equal their leaders; reverse the angle, and its sign, where they were opposite.
 
-    False, and nothing is changed, if a phase was neither.
+    False, and nothing is changed, if a phase was neither. `signs` may have fewer rows than `values`, if they are not
+    needed.
     """
+    apart = 0
     for b in range(values.shape[0]):
         row = values[b]
         for i in range(followers.size):
-            apart = row[followers[i]] - row[leaders[i]]
-            if abs(apart - math.floor(apart / math.pi + 0.5) * math.pi) > 1e-14 * (1 + abs(row[followers[i]])):
-                return False
+            phase = row[np.uint32(followers[i])]
+            halves = (phase - row[np.uint32(leaders[i])]) * (1 / math.pi)
+            apart += abs(halves - np.floor(halves + 0.5)) * math.pi > 1e-14 * (1 + abs(phase))
+    if apart:
+        return False
     for b in range(values.shape[0]):
-        row, sign = values[b], signs[b]
+        row, sign = values[b], signs[b % signs.shape[0]]
         for k in range(sign.size):
             sign[k] = 1
         for i in range(followers.size):
-            halves = math.floor((row[followers[i]] - row[leaders[i]]) / math.pi + 0.5)
-            row[followers[i]] = row[leaders[i]]
-            if halves % 2:
-                row[angles[i]], sign[angles[i]] = -row[angles[i]], -sign[angles[i]]
+            follower, angle = np.uint32(followers[i]), np.uint32(angles[i])
+            phase, leader = row[follower], row[np.uint32(leaders[i])]
+            row[follower] = leader
+            halves = np.floor((phase - leader) * (1 / math.pi) + 0.5)
+            turn = 1 - 2 * (halves - 2 * np.floor(0.5 * halves))
+            row[angle] *= turn
+            sign[angle] *= turn
     return True

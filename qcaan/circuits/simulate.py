@@ -78,10 +78,14 @@ class Engine:
         assert self._alignment is not None
         return find_structure(self.n_qubits, self._gates, self._alignment.aliases)
 
-    def _fitting(self, batch: FloatArray) -> tuple[Structure, FloatArray | None]:
-        """A structure for the batch, which is aligned if it can be; its derivatives by the values before, if so."""
-        signs = None if self._alignment is None else self._alignment.apply(batch)
-        return (self._structure, None) if signs is None else (self._aligned_structure, signs)
+    def _fitting(self, batch: FloatArray, rows: int = 1) -> tuple[Structure, FloatArray | None]:
+        """A structure for the batch, which is aligned if it can be; then also, if `rows` is the batch's number of rows,
+        the derivatives of its values by those before.
+        """
+        if self._alignment is None:
+            return self._structure, None
+        signs = np.empty((rows, self.n_values))
+        return (self._aligned_structure, signs) if self._alignment.apply(batch, signs) else (self._structure, None)
 
     def probabilities(self, values: ArrayLike) -> FloatArray:
         """Probabilities of all outcomes, float64 (B, 2**n), of `values` (B, n_values), or of one vector (B = 1).
@@ -101,7 +105,8 @@ class Engine:
         Raises:
             CircuitError: the shape is wrong, or a value is not finite.
         """
-        structure, signs = self._fitting(batch := self._checked(values))
+        batch = self._checked(values)
+        structure, signs = self._fitting(batch, len(batch))
         states = self._spaces.states(self.n_qubits, len(batch), self._real)
         kept = self._spaces.bindings(structure.tables, len(batch), self._real), states
         out = self._forward(structure, kept, batch)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from qcaan.circuits.circuit import Circuit
+from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.simulate import Engine
 
 
@@ -35,15 +36,22 @@ def engine(circuit: Circuit) -> Engine:
 
 
 class _Probabilities(torch.autograd.Function):
+    """Few steps, for small circuits: every call of torch's costs microseconds, as much as the engine's arithmetic."""
+
     @staticmethod
     def forward(ctx: Any, theta: Tensor, circuit: Circuit) -> Tensor:  # noqa: ANN401 - torch's context
-        rows = theta.detach().cpu().double().reshape(-1, theta.shape[-1]).numpy()
+        shape = ctx.shape = theta.shape
+        rows = _array(theta).reshape(-1, shape[-1])
         values, ctx.pullback = engine(circuit).linearize(rows)
-        ctx.shape = theta.shape
-        return torch.from_numpy(values).reshape(*theta.shape[:-1], -1).to(theta)
+        return torch.from_numpy(values.reshape(*shape[:-1], values.shape[-1])).to(theta)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
-        weights = cotangent.detach().cpu().double().reshape(-1, cotangent.shape[-1]).numpy()
-        return torch.from_numpy(ctx.pullback(weights)).reshape(ctx.shape).to(cotangent), None
+        gradient = ctx.pullback(_array(cotangent))
+        return torch.from_numpy(gradient.reshape(ctx.shape)).to(cotangent), None
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.detach().to("cpu", torch.float64).numpy()
+    return array
