@@ -132,13 +132,23 @@ def backward(work: str, circuit: Circuit, rng: np.random.Generator, skip: list[s
 
 
 def through_torch(work: str, circuit: Circuit, rng: np.random.Generator, skip: list[str]) -> Rows:
-    """The same gradient through our torch function, and through the peers' own interfaces."""
-    from qcaan.learn.differentiable import probabilities
+    """The same gradient through our torch functions, and through the peers' own interfaces."""
+    import torch
+
+    from qcaan.learn.differentiable import loss_of, probabilities
+    from qcaan.learn.losses import ClippedNll
 
     values, target = rng.uniform(-np.pi, np.pi, circuit.n_params), rng.dirichlet(np.ones(2**circuit.n_qubits))
-    ours = torch_gradient(partial(probabilities, circuit), values, target)
+    theta, nll = torch.tensor(values, requires_grad=True), ClippedNll(epsilon=1e-12)
+
+    def ours() -> Array:
+        (gradient,) = torch.autograd.grad(loss_of(circuit, theta, target, nll), theta)
+        return np.asarray(gradient.numpy())
+
     builds = {name: partial(build, circuit, values, target) for name, build in INTERFACES.items() if name not in skip}
     yield from compare(work, ours, builds)
+    by_torch = torch_gradient(partial(probabilities, circuit), values, target)
+    yield from compare(f"{work}, its loss too", by_torch, builds)
 
 
 def native(work: str, circuit: Circuit, batch: Array) -> Rows:

@@ -79,8 +79,9 @@ class Engine:
         return find_structure(self.n_qubits, self._gates, self._alignment.aliases)
 
     def _fitting(self, batch: FloatArray, rows: int = 1) -> tuple[Structure, FloatArray | None]:
-        """A structure for the batch, which is aligned if it can be; then also, if `rows` is the batch's number of rows,
-        the derivatives of its values by those before.
+        """A structure for the batch, which is aligned if it can be.
+
+        Then also the derivatives of its values by those before, if `rows` is their number of rows.
         """
         if self._alignment is None:
             return self._structure, None

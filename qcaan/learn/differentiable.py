@@ -1,19 +1,26 @@
-"""A circuit's exact probabilities as a torch function of its angles, so that circuits and networks train together.
+"""A circuit's exact probabilities, or a loss of them, as a torch function of its angles: circuits train with networks.
+
+Why the losses too, although torch could compute them from the probabilities: for small circuits the state takes less
+time than torch's way through four operations and back.
 
 Why no second derivative: the engine's adjoint method gives first derivatives at the cost of a few runs; asking torch
 for more raises an error instead of treating the gradient as a constant.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.simulate import Engine
+from qcaan.errors import CircuitError
+from qcaan.learn.losses import Loss
 
 
 def probabilities(circuit: Circuit, theta: Tensor) -> Tensor:
@@ -26,6 +33,23 @@ def probabilities(circuit: Circuit, theta: Tensor) -> Tensor:
         CircuitError: theta does not fit the circuit, or is not finite.
     """
     out: Tensor = _Probabilities.apply(theta, circuit)  # type: ignore[no-untyped-call]
+    return out
+
+
+def loss_of(circuit: Circuit, theta: Tensor, target: ArrayLike, loss: Loss) -> Tensor:
+    """The loss of the circuit's probabilities against `target` (2**n,), (...), of theta (..., n_params), in radians.
+
+    Outcomes, precision and type are those of `probabilities`. The gradient is exact: the loss's own derivative, pulled
+    back to theta.
+
+    Raises:
+        CircuitError: theta or target does not fit the circuit, or theta is not finite.
+    """
+    goal = np.asarray(target, dtype=np.float64)
+    if goal.shape != (2**circuit.n_qubits,):
+        problem = f"the target has shape {goal.shape}"
+        raise CircuitError(f"{problem}; give the {2**circuit.n_qubits} probabilities of {circuit.n_qubits} qubits")
+    out: Tensor = _Loss.apply(theta, circuit, goal, loss)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -50,6 +74,22 @@ class _Probabilities(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
         gradient = ctx.pullback(_array(cotangent))
         return torch.from_numpy(gradient.reshape(ctx.shape)).to(cotangent), None
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, circuit: Circuit, goal: FloatArray, loss: Loss) -> Tensor:  # noqa: ANN401
+        shape = ctx.shape = theta.shape
+        values, ctx.pullback = engine(circuit).linearize(_array(theta).reshape(-1, shape[-1]))
+        ctx.derivatives = [partial(loss.derivative, goal, q) for q in values]
+        return torch.from_numpy(np.array([loss.value(goal, q) for q in values]).reshape(shape[:-1])).to(theta)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's context
+        cotangent = np.array([derivative() for derivative in ctx.derivatives])
+        gradient = ctx.pullback(cotangent * _array(weights).reshape(-1, 1))
+        return torch.from_numpy(gradient.reshape(ctx.shape)).to(weights), None, None, None
 
 
 def _array(tensor: Tensor) -> FloatArray:

@@ -8,7 +8,8 @@ from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.oracle import probabilities as by_oracle
 from qcaan.errors import CircuitError
 from qcaan.learn.ansatz import ion_trap_ansatz, measured_circuits
-from qcaan.learn.differentiable import probabilities
+from qcaan.learn.differentiable import loss_of, probabilities
+from qcaan.learn.losses import ClippedNll, Mmd
 
 CIRCUIT = measured_circuits(ion_trap_ansatz(3, 5), ("trained",))[0]
 
@@ -34,6 +35,27 @@ def test_the_gradient_passes_torchs_check(shape):
 def test_qubit_0_is_the_leftmost_bit():
     flipped = probabilities(Circuit(2).rx(theta[0], 0), torch.tensor([np.pi], dtype=torch.float64))
     np.testing.assert_allclose(flipped, [0, 0, 1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 2)])
+@pytest.mark.parametrize("loss", [ClippedNll(), Mmd()], ids=["nll", "mmd"])
+def test_a_loss_is_that_of_the_probabilities_and_passes_torchs_check(loss, shape):
+    rows, target = angles(*shape), np.random.default_rng(2).dirichlet(np.ones(8))
+    found = loss_of(CIRCUIT, rows, target, loss)
+    each = probabilities(CIRCUIT, rows).detach().numpy().reshape(-1, 8)
+    np.testing.assert_allclose(found.detach(), np.reshape([loss.value(target, q) for q in each], shape), atol=1e-12)
+    assert torch.autograd.gradcheck(lambda t: loss_of(CIRCUIT, t, target, loss), rows, eps=1e-6, atol=1e-7)
+
+
+def test_a_loss_keeps_the_type_of_its_angles():
+    row = angles().detach().float().requires_grad_()
+    loss_of(CIRCUIT, row, np.full(8, 1 / 8), ClippedNll()).backward()
+    assert row.grad.dtype == torch.float32
+
+
+def test_a_target_that_does_not_fit_is_refused():
+    with pytest.raises(CircuitError, match="give the 8 probabilities of 3 qubits"):
+        loss_of(CIRCUIT, angles(), np.ones(4) / 4, ClippedNll())
 
 
 def test_it_trains_together_with_a_network():
