@@ -7,7 +7,7 @@ Why no second derivative: the engine's adjoint method gives first derivatives at
 for more raises an error instead of treating the gradient as a constant.
 """
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,17 +79,17 @@ class _Probabilities(torch.autograd.Function):
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, circuit: Circuit, goal: FloatArray, loss: Loss) -> Tensor:  # noqa: ANN401
-        shape = ctx.shape = theta.shape
-        values, ctx.pullback = engine(circuit).linearize(_array(theta).reshape(-1, shape[-1]))
-        ctx.derivatives = [partial(loss.derivative, goal, q) for q in values]
+        shape = theta.shape
+        values, pullback = engine(circuit).linearize(_array(theta).reshape(-1, shape[-1]))
+        if ctx.needs_input_grad[0]:
+            gradient = pullback(np.array([loss.derivative(goal, q) for q in values]))
+            ctx.gradient = torch.from_numpy(gradient.reshape(shape)).to(theta)
         return torch.from_numpy(np.array([loss.value(goal, q) for q in values]).reshape(shape[:-1])).to(theta)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's context
-        cotangent = np.array([derivative() for derivative in ctx.derivatives])
-        gradient = ctx.pullback(cotangent * _array(weights).reshape(-1, 1))
-        return torch.from_numpy(gradient.reshape(ctx.shape)).to(weights), None, None, None
+        return ctx.gradient * weights.unsqueeze(-1), None, None, None
 
 
 def _array(tensor: Tensor) -> FloatArray:
