@@ -5,9 +5,6 @@ Qubit 0 is the most significant bit of an outcome's index. All qubits are read, 
 Why compiled: an all-to-all layer of commuting gates is one pass over the state (`qcaan.circuits.structure`), so that
 for a Born machine of 8 qubits a few microseconds of arithmetic remain, less than a handful of numpy calls would cost.
 Compiling takes ten to thirty seconds, once on a machine (numba keeps the result on disk).
-
-Why threads of our own: the compiled passes release Python's lock, and a pool that lives as long as one call survives
-forks and needs no runtime library, unlike numba's parallel mode.
 """
 
 import gc
@@ -16,10 +13,8 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -35,10 +30,11 @@ from qcaan.errors import CircuitError
 if TYPE_CHECKING:
     from qcaan.circuits.spaces import Bound, Kept, Work
 
-BATCH_THREADS_FROM = 14
-STATE_THREADS_FROM = 17
-"""Numbers of qubits from which rows of a batch, and passes over one state, are shared among threads. Estimates:
-a pass must outlast the tens of microseconds that handing it to a thread costs."""
+BATCH_THREADS_FROM = 2**17
+"""Amplitudes of a batch from which its rows are shared among threads: on two cores, two rows of 16 qubits took two
+thirds of the time, a hundred of 12 too; batches of 2**15 took as long as before."""
+STATE_THREADS_FROM = 18
+"""Qubits from which the passes over one state are: it took four fifths of the time, at 17 as long as before."""
 
 _log = logging.getLogger(__name__)
 Way = Literal["forward", "backward"]
@@ -61,8 +57,8 @@ class Engine:
         self.n_qubits = circuit.n_qubits
         self.n_values = circuit.n_angles if isinstance(circuit, NativeProgram) else circuit.n_params
         self._real = np.dtype(np.float64 if np.dtype(dtype) == np.complex128 else np.float32)
-        self._passes, self._spaces = _compiled_passes()
-        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._passes, self._spaces, self._shared = _compiled_passes()
+        self._threads = _usable_threads()
         self._gates = parametric_gates(circuit) if isinstance(circuit, NativeProgram) else circuit.gates
         alignment = Alignment.of(circuit) if isinstance(circuit, NativeProgram) else None
         self._alignment = alignment if alignment is not None and alignment.followers.size else None
@@ -132,7 +128,7 @@ class Engine:
             batch = np.array(values, dtype=np.float64, order="C", ndmin=2)
         except (TypeError, ValueError):
             return check_theta(values, self.n_values)
-        if batch.ndim == 2 and batch.shape[1] == self.n_values and math.isfinite(np.vdot(batch, batch)):
+        if batch.ndim == 2 and batch.shape[1] == self.n_values and math.isfinite(batch.sum()):
             return batch
         return check_theta(batch, self.n_values)
 
@@ -157,21 +153,22 @@ class Engine:
             with _announced():
                 self._run_rows(way, structure, kept, *arrays)
             _warm.add(machine_code)
-        elif self.n_qubits < BATCH_THREADS_FROM or self._threads == 1:
-            self._run_rows(way, structure, kept, *arrays)
         elif self.n_qubits >= STATE_THREADS_FROM and rows < self._threads:
             for row in range(rows):
                 self._run_shared(
                     way, structure, _cut(kept, slice(row, row + 1)), *(array[row : row + 1] for array in arrays)
                 )
+        elif rows == 1 or self._threads == 1 or rows << self.n_qubits < BATCH_THREADS_FROM:
+            self._run_rows(way, structure, kept, *arrays)
         else:
-            edges = np.linspace(0, rows, self._threads + 1).astype(int).tolist()
+            parts = min(rows, self._threads)
+            edges = np.linspace(0, rows, parts + 1).astype(int).tolist()
 
-            def run(part: slice) -> None:
-                self._run_rows(way, structure, _cut(kept, part), *(array[part] for array in arrays))
+            def run(part: int) -> None:
+                own = slice(edges[part], edges[part + 1])
+                self._run_rows(way, structure, _cut(kept, own), *(array[own] for array in arrays))
 
-            with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(run, [slice(a, b) for a, b in pairwise(edges)]))
+            self._shared.together(run, parts)
 
     def _run_rows(self, way: Way, structure: Structure, kept: "Kept | None", *arrays: FloatArray) -> None:
         try:
@@ -188,14 +185,12 @@ class Engine:
         structure.spaces.append(space)
 
     def _run_shared(self, way: Way, structure: Structure, kept: "Kept | None", *arrays: FloatArray) -> None:
-        from qcaan.circuits import shared
-
         bound, states = kept or (self._bound(structure), self._state())
         works = [self._work() for _ in range(self._threads)]
         if way == "forward":
-            shared.forward(structure, bound, states, works, *arrays)
+            self._shared.forward(structure, bound, states, works, *arrays)
         else:
-            shared.backward(structure, bound, states, self._state()[0], works, *arrays)
+            self._shared.backward(structure, bound, states, self._state()[0], works, *arrays)
 
     def _state(self) -> NDArray[Any]:
         state: NDArray[Any] = self._spaces.states(self.n_qubits, 1, self._real)
@@ -208,6 +203,13 @@ class Engine:
     def _work(self) -> "Work":
         work: Work = self._spaces.workspace(self.n_qubits, self._real)
         return work
+
+
+def _usable_threads() -> int:
+    """One a core that this process may use, at most OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
 
 
 def _cut(kept: "Kept | None", part: slice) -> "Kept | None":
@@ -225,11 +227,11 @@ def sample(probabilities: FloatArray, shots: int, seed: int) -> NDArray[np.int64
     return np.stack([rng.multinomial(shots, row / row.sum()) for rng, row in zip(streams, rows, strict=True)])
 
 
-def _compiled_passes() -> tuple[Any, Any]:
+def _compiled_passes() -> tuple[Any, Any, Any]:
     """The compiled passes. Imported late: numba takes a third of a second, and `import qcaan` must not."""
-    from qcaan.circuits import evolve, spaces
+    from qcaan.circuits import evolve, shared, spaces
 
-    return evolve, spaces
+    return evolve, spaces, shared
 
 
 @cache

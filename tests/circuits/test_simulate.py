@@ -1,8 +1,12 @@
 """The exact engine against the oracle, finite differences, and itself on other paths."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -199,6 +203,47 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(q, p)
         np.testing.assert_array_equal(engine.probabilities(values), p)
         np.testing.assert_allclose(vjp(cotangent), gradient, rtol=0, atol=1e-13)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_starts_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "BATCH_THREADS_FROM", 1)
+    engine, values = Engine(born_machine(3, 1)), np.random.default_rng(8).normal(size=(4, born_machine(3, 1).n_params))
+    monkeypatch.setattr(engine, "_threads", 2)
+    p = engine.probabilities(values)
+    np.testing.assert_array_equal(engine.probabilities(values), p)  # the first may have been compiling, in one thread
+    child = os.fork()
+    if not child:
+        found = 1
+        try:
+            found = int(not np.array_equal(engine.probabilities(values), p))
+        finally:
+            os._exit(found)
+    deadline = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
+
+
+def test_calls_from_several_threads_share_those_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "BATCH_THREADS_FROM", 1)
+    circuit = born_machine(5, 2)
+    engine, batches = Engine(circuit), np.random.default_rng(8).normal(size=(20, 6, circuit.n_params))
+    expected = [engine.probabilities(batch) for batch in batches]
+    monkeypatch.setattr(engine, "_threads", 3)
+    with ThreadPoolExecutor(4) as callers:
+        np.testing.assert_array_equal(list(callers.map(engine.probabilities, batches)), expected)
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("1", 1), ("2", 2), ("0", 3), ("", 3), ("many", 3), ("8", 3)])
+def test_the_environment_limits_the_threads(monkeypatch: pytest.MonkeyPatch, limit: str, threads: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5}, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert Engine(Circuit(1))._threads == threads
 
 
 @pytest.mark.parametrize("threads", [1, 2])
