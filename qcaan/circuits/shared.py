@@ -9,7 +9,7 @@ mode. Why they live as long as the process: to start two takes half a millisecon
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -36,9 +36,8 @@ def together(work: Callable[[int], None], parts: int) -> None:
     try:
         work(0)
     finally:
-        wait(others)
-    for other in others:
-        other.result()
+        for other in others:
+            other.result()
 
 
 def forward(
