@@ -74,7 +74,6 @@ def evolve_shared(
     groups = by_program(batch)
     results = []
     for group in groups:
-        circuits = [list(batch[position]) for position in group.positions]
         order, shared = _by_beginning(group)
         room = CHUNK >> group.program.n_qubits
         reached = [(0, start(group.program.n_qubits))]  # numbers of gates and states, on the way to a circuit's end
@@ -82,13 +81,14 @@ def evolve_shared(
         for i, row in enumerate(order):
             while reached[-1][0] > shared[i]:
                 reached.pop()
+            gates = list(batch[group.positions[row]])
             stops = _turnings(shared[i + 1 :], reached[-1][0])[: max(0, room - len(reached))]
             for stop in stops:
                 done, state = reached[-1]
-                reached.append((stop, run(state, circuits[row][done:stop])))
+                reached.append((stop, run(state, gates[done:stop])))
             done, state = reached[-1]
-            rows[row] = read(run(state, circuits[row][done:]))
-        results.append([rows[row] for row in range(len(circuits))])
+            rows[row] = read(run(state, gates[done:]))
+        results.append([rows[row] for row in range(len(order))])
     return in_order(groups, results)
 
 

@@ -89,11 +89,12 @@ class CirqBackend(Simulator):
     def _run(self, state: State, gates: Sequence[Placed]) -> State:
         import cirq
 
-        buffers = np.empty((2, *state.shape), dtype=state.dtype)
-        for k, (name, qubits, angles) in enumerate(gates):
+        free, spare = np.empty((2, *state.shape), dtype=state.dtype)
+        for name, qubits, angles in gates:
             matrix = cirq.unitary(self._gates[name](*(angle / TURN for angle in angles)))
-            tensor = matrix.astype(state.dtype).reshape([2] * (2 * len(qubits)))
-            state = cirq.targeted_left_multiply(tensor, state, qubits, out=buffers[k % 2])
+            tensor = matrix.astype(state.dtype, copy=False).reshape([2] * (2 * len(qubits)))
+            state = cirq.targeted_left_multiply(tensor, state, qubits, out=free)
+            free, spare = spare, free
         return state
 
 

@@ -1,6 +1,6 @@
 """Each driver against every way of calling its SDK by hand: native circuits of 8 qubits, one program, other angles.
 
-    OMP_NUM_THREADS=1 python benchmarks/drivers.py [--json] [--circuits 200] [--repeats 7]
+    OMP_NUM_THREADS=1 python benchmarks/drivers.py [--json] [--circuits 200] [--repeats 7] [--only NAME ...]
 
 The circuits are the ion-trap ansatz of seven sublayers (148 parameters), compiled for an MS and for a ZZ device: a
 batch with random theta, and the batch of a parameter-shift gradient. A row is one kind of work and one peer, in CPU
@@ -265,10 +265,10 @@ def least_ms(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
     return [1000 * seconds for seconds in best]
 
 
-def rows(n_circuits: int, repeats: int) -> list[dict[str, Any]]:
+def rows(n_circuits: int, repeats: int, only: Sequence[str]) -> list[dict[str, Any]]:
     table = []
     for entangler in ("ms", "zz"):
-        for name, ways in PEERS.items():
+        for name, ways in ((name, PEERS[name]) for name in only):
             backend: Any = open_backend(name, entangler=entangler, **({"threads": 1} if name == "aer" else {}))
             template = transpile(ion_trap_ansatz(N_QUBITS), backend.target)
             theta = np.random.default_rng(1).uniform(-np.pi, np.pi, (n_circuits, template.n_params))
@@ -312,8 +312,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
     parser.add_argument("--circuits", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=PEERS, default=[*PEERS], metavar="NAME", help="drivers")
     options = parser.parse_args()
-    table = rows(options.circuits, options.repeats)
+    table = rows(options.circuits, options.repeats, options.only)
     if options.json:
         print(json.dumps(table, indent=1))
         return
