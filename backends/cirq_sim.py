@@ -89,7 +89,7 @@ class CirqBackend(Simulator):
     def _run(self, state: State, gates: Sequence[Placed]) -> State:
         import cirq
 
-        free, spare = np.empty((2, *state.shape), dtype=state.dtype)
+        free, spare = np.empty_like(state), np.empty_like(state)
         for name, qubits, angles in gates:
             matrix = cirq.unitary(self._gates[name](*(angle / TURN for angle in angles)))
             tensor = matrix.astype(state.dtype, copy=False).reshape([2] * (2 * len(qubits)))

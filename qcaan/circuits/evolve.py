@@ -373,7 +373,7 @@ def align(values: Floats, signs: Floats, followers: Ints, leaders: Ints, angles:
         for i in range(followers.size):
             phase = row[np.uint32(followers[i])]
             halves = (phase - row[np.uint32(leaders[i])]) * (1 / math.pi)
-            apart += abs(halves - np.floor(halves + 0.5)) * math.pi > 1e-14 * (1 + abs(phase))
+            apart += not abs(halves - np.floor(halves + 0.5)) * math.pi <= 1e-14 * (1 + abs(phase))  # NaN: an overflow
     if apart:
         return False
     for b in range(values.shape[0]):

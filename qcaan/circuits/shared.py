@@ -8,8 +8,9 @@ mode. Why they live as long as the process: to start two takes half a millisecon
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 
 import numpy as np
@@ -22,8 +23,9 @@ from qcaan.circuits.structure import Structure
 
 
 @cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="qcaan")
+def _threads() -> ThreadPoolExecutor:
+    """One for all: it starts a thread when none is idle."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="qcaan")
 
 
 if hasattr(os, "register_at_fork"):
@@ -31,13 +33,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def together(work: Callable[[int], None], parts: int) -> None:
-    """work(0), ..., work(parts - 1) at the same time, the first of them in this thread."""
-    others = [_threads(parts - 1).submit(work, part) for part in range(1, parts)]
+    """work(0), ..., work(parts - 1) at the same time, the first of them in this thread; returns when all have ended."""
+    others: list[Future[None]] = []
+    alone = not threading.main_thread().is_alive()  # then no thread is started any more
     try:
+        for part in range(parts - 1, 0, -1):
+            if alone:
+                work(part)
+            else:
+                others.append(_threads().submit(work, part))
         work(0)
     finally:
-        for other in others:
-            other.result()
+        wait(others)
+    for other in others:
+        other.result()
 
 
 def forward(

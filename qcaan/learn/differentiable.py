@@ -7,6 +7,8 @@ Why no second derivative: the engine's adjoint method gives first derivatives at
 for more raises an error instead of treating the gradient as a constant.
 """
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -30,8 +32,10 @@ def probabilities(circuit: Circuit, theta: Tensor) -> Tensor:
     processor, whatever the type and device of theta, and returned in theta's. The gradient is exact.
 
     Raises:
-        CircuitError: theta does not fit the circuit, or is not finite.
+        CircuitError: theta does not fit the circuit, is not finite, or has integers.
     """
+    if not _learns(theta):
+        return _tensor(engine(circuit).probabilities(_rows(theta)), theta, 2**circuit.n_qubits)
     out: Tensor = _Probabilities.apply(theta, circuit)  # type: ignore[no-untyped-call]
     return out
 
@@ -43,12 +47,14 @@ def loss_of(circuit: Circuit, theta: Tensor, target: ArrayLike, loss: Loss) -> T
     back to theta.
 
     Raises:
-        CircuitError: theta or target does not fit the circuit, or theta is not finite.
+        CircuitError: theta or target does not fit the circuit, or theta is not finite, or has integers.
     """
     goal = np.asarray(target, dtype=np.float64)
     if goal.shape != (2**circuit.n_qubits,):
         problem = f"the target has shape {goal.shape}"
         raise CircuitError(f"{problem}; give the {2**circuit.n_qubits} probabilities of {circuit.n_qubits} qubits")
+    if not _learns(theta):
+        return _tensor(_values(loss, goal, engine(circuit).probabilities(_rows(theta))), theta)
     out: Tensor = _Loss.apply(theta, circuit, goal, loss)  # type: ignore[no-untyped-call]
     return out
 
@@ -64,34 +70,62 @@ class _Probabilities(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, circuit: Circuit) -> Tensor:  # noqa: ANN401 - torch's context
-        shape = ctx.shape = theta.shape
-        rows = _array(theta).reshape(-1, shape[-1])
-        values, ctx.pullback = engine(circuit).linearize(rows)
-        return torch.from_numpy(values.reshape(*shape[:-1], values.shape[-1])).to(theta)
+        values, ctx.pullback = engine(circuit).linearize(_rows(theta))
+        ctx.theta = theta
+        return _tensor(values, theta, values.shape[1])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
-        gradient = ctx.pullback(_array(cotangent))
-        return torch.from_numpy(gradient.reshape(ctx.shape)).to(cotangent), None
+        return _pulled(ctx.pullback, cotangent, ctx.theta), None
 
 
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, circuit: Circuit, goal: FloatArray, loss: Loss) -> Tensor:  # noqa: ANN401
-        shape = theta.shape
-        values, pullback = engine(circuit).linearize(_array(theta).reshape(-1, shape[-1]))
-        if ctx.needs_input_grad[0]:
-            gradient = pullback(np.array([loss.derivative(goal, q) for q in values]))
-            ctx.gradient = torch.from_numpy(gradient.reshape(shape)).to(theta)
-        return torch.from_numpy(np.array([loss.value(goal, q) for q in values]).reshape(shape[:-1])).to(theta)
+        values, pullback = engine(circuit).linearize(_rows(theta))
+        ctx.gradient = _tensor(pullback(np.array([loss.derivative(goal, q) for q in values])), theta, theta.shape[-1])
+        ctx.theta = theta
+        return _tensor(_values(loss, goal, values), theta)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's context
-        return ctx.gradient * weights.unsqueeze(-1), None, None, None
+        return _scaled(ctx.gradient, weights, ctx.theta), None, None, None
+
+
+# Why these two are given theta: torch refuses to differentiate their result if one of their arguments can be.
+
+
+@once_differentiable
+def _pulled(pullback: Callable[[FloatArray], FloatArray], cotangent: Tensor, theta: Tensor) -> Tensor:
+    return _tensor(pullback(_array(cotangent)), theta, theta.shape[-1])
+
+
+@once_differentiable
+def _scaled(gradient: Tensor, weights: Tensor, _theta: Tensor) -> Tensor:
+    return gradient * weights.unsqueeze(-1)
+
+
+def _learns(theta: Tensor) -> bool:
+    return theta.requires_grad and torch.is_grad_enabled()
+
+
+def _values(loss: Loss, goal: FloatArray, rows: FloatArray) -> FloatArray:
+    return np.array([loss.value(goal, q) for q in rows])
+
+
+def _rows(theta: Tensor) -> FloatArray:
+    """float64 (B, n_params)."""
+    if not theta.ndim or not theta.is_floating_point():
+        problem = f"theta is a tensor of shape {tuple(theta.shape)} and type {theta.dtype}"
+        raise CircuitError(f"{problem}; give (..., n_params) of a floating-point type")
+    return _array(theta).reshape(math.prod(theta.shape[:-1]), theta.shape[-1])
 
 
 def _array(tensor: Tensor) -> FloatArray:
-    array: FloatArray = tensor.detach().to("cpu", torch.float64).numpy()
+    array: FloatArray = tensor.detach().cpu().double().numpy()
     return array
+
+
+def _tensor(values: FloatArray, theta: Tensor, *width: int) -> Tensor:
+    """One value, or `width` of them, for each row of theta."""
+    return torch.from_numpy(values.reshape((*theta.shape[:-1], *width))).to(theta)

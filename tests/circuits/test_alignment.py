@@ -65,6 +65,14 @@ def test_phases_that_do_not_agree_are_taken_as_they_are() -> None:
     np.testing.assert_allclose(Engine(program).probabilities(angles), expected, rtol=0, atol=1e-13)
 
 
+def test_phases_whose_difference_overflows_do_not_agree() -> None:
+    program = layered(3, 1, "gpi2", seed=4)
+    angles = agreeing(program, 1, seed=5)
+    alignment = Alignment.of(program)
+    angles[0, alignment.followers[0]], angles[0, alignment.leaders[0]] = 1.5e308, -1.5e308
+    assert not alignment.apply(angles.copy(), np.empty_like(angles))
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_states_of_several_rows(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """Partners and bits in a row, and among rows, on one thread and shared among several."""

@@ -6,6 +6,7 @@ import torch
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.oracle import probabilities as by_oracle
+from qcaan.circuits.simulate import Engine
 from qcaan.errors import CircuitError
 from qcaan.learn.ansatz import ion_trap_ansatz, measured_circuits
 from qcaan.learn.differentiable import loss_of, probabilities
@@ -47,10 +48,43 @@ def test_a_loss_is_that_of_the_probabilities_and_passes_torchs_check(loss, shape
     assert torch.autograd.gradcheck(lambda t: loss_of(CIRCUIT, t, target, loss), rows, eps=1e-6, atol=1e-7)
 
 
-def test_a_loss_keeps_the_type_of_its_angles():
-    row = angles().detach().float().requires_grad_()
-    loss_of(CIRCUIT, row, np.full(8, 1 / 8), ClippedNll()).backward()
-    assert row.grad.dtype == torch.float32
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_loss_and_its_gradient_have_the_type_of_their_angles(dtype):
+    target, exact = np.full(8, 1 / 8), angles()
+    row = exact.detach().to(dtype).requires_grad_()
+    loss = loss_of(CIRCUIT, row, target, ClippedNll())
+    loss.backward()
+    loss_of(CIRCUIT, exact, target, ClippedNll()).backward()
+    assert loss.dtype == row.grad.dtype == dtype
+    np.testing.assert_allclose(row.grad.float(), exact.grad, rtol=0, atol=50 * torch.finfo(dtype).eps)
+
+
+def test_no_batch_has_no_losses():
+    rows = angles(2, 0)
+    found = loss_of(CIRCUIT, rows, np.full(8, 1 / 8), ClippedNll())
+    found.sum().backward()
+    assert found.shape == (2, 0)
+    assert rows.grad.shape == rows.shape
+
+
+def test_a_repeated_backward_adds_up():
+    row = angles()
+    loss = loss_of(CIRCUIT, row, np.full(8, 1 / 8), ClippedNll())
+    loss.backward(retain_graph=True)
+    once = row.grad.clone()
+    loss.backward()
+    torch.testing.assert_close(row.grad, 2 * once, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("constant", ["no_grad", "detached"])
+def test_without_a_gradient_none_is_prepared(constant, monkeypatch):
+    row, target = angles(2), np.full(8, 1 / 8)
+    expected = probabilities(CIRCUIT, row).detach(), loss_of(CIRCUIT, row, target, ClippedNll()).detach()
+    monkeypatch.setattr(Engine, "linearize", None)
+    with torch.set_grad_enabled(constant != "no_grad"):
+        row = row.detach() if constant == "detached" else row
+        found = probabilities(CIRCUIT, row), loss_of(CIRCUIT, row, target, ClippedNll())
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_a_target_that_does_not_fit_is_refused():
@@ -73,11 +107,30 @@ def test_it_trains_together_with_a_network():
     assert float((q[0] + q[7]).detach()) > 0.9
 
 
-def test_a_second_derivative_is_refused():
+FUNCTIONS = {
+    "square": lambda t: probabilities(CIRCUIT, t).square().sum(),
+    "linear": lambda t: (probabilities(CIRCUIT, t) * torch.arange(8)).sum(),
+    "loss": lambda t: loss_of(CIRCUIT, t, np.full(8, 1 / 8), ClippedNll()),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_second_derivative_is_refused(function, leaf):
     row = angles()
-    (gradient,) = torch.autograd.grad(probabilities(CIRCUIT, row).square().sum(), row, create_graph=True)
+    (gradient,) = torch.autograd.grad(function(row if leaf else 2 * row), row, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+        gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("theta", [torch.tensor(0.3), torch.zeros(CIRCUIT.n_params, dtype=torch.int64)])
+def test_numbers_and_integers_are_refused(theta):
+    with pytest.raises(CircuitError, match="floating-point"):
+        probabilities(CIRCUIT, theta)
+
+
+def test_a_circuit_without_parameters():
+    assert probabilities(Circuit(1), torch.zeros(2, 0)).tolist() == [[1, 0], [1, 0]]
 
 
 def test_a_wrong_number_of_angles_is_refused():
