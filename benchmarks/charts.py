@@ -8,6 +8,7 @@ gradient: state and bra), at the bandwidth measured for copying an array of the 
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,9 @@ def draw(data: dict[str, tuple[list[int], Series]], out: Path) -> None:
                 points, values, "--" if is_floor else "o-", color=f"C{k % 2}", label=name, lw=1 if is_floor else 2
             )
         axis.set(xlabel=title, ylabel="ms", yscale="log", xscale="linear" if "qubits (4" in title else "log")
+        low, high = axis.get_ylim()
+        if high < 10 * low:  # noise must not fill a chart
+            axis.set_ylim(math.sqrt(low * high) / 10, math.sqrt(low * high) * 10)
         axis.grid(visible=True, which="both", alpha=0.2)
         axis.legend(fontsize=8)
     figure.savefig(out, dpi=110)

@@ -4,7 +4,7 @@ Qubit 0 is the most significant bit of an outcome's index. All qubits are read, 
 
 Why compiled: an all-to-all layer of commuting gates is one pass over the state (`qcaan.circuits.structure`), so that
 for a Born machine of 8 qubits a few microseconds of arithmetic remain, less than a handful of numpy calls would cost.
-Compiling takes ten to thirty seconds, once on a machine (numba keeps the result on disk).
+Compiling takes some twenty seconds, once on a machine (numba keeps the result on disk).
 """
 
 import gc
