@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -156,6 +157,27 @@ def test_two_interrupts_at_once_leave_a_run_that_resumes(call: Call) -> None:
     assert call("resume", "here", "--set", f"train.max_steps={steps + 20}")[0] == 0
     lines = [json.loads(line)["step"] for line in Path("here/metrics.jsonl").read_text().splitlines()]
     assert lines == list(range(1, steps + 21))
+
+
+@pytest.mark.timeout(900)  # a process imports for seconds, and on a busy machine for minutes
+def test_an_interrupt_ends_all_processes_of_a_run(call: Call) -> None:
+    """Ctrl-C in a terminal goes to every process of the run."""
+    words = ["train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
+    code = [sys.executable, "-c", "from qcaan.cli import main; main()", *words, "--set", "train.devices=2"]
+    with subprocess.Popen(code, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        while not Path("here/metrics.jsonl").is_file():
+            assert child.poll() is None
+            time.sleep(0.02)
+        os.killpg(child.pid, signal.SIGINT)
+        _, err = child.communicate(timeout=120)  # the others have this pipe too: it ends with the last of them
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    with pytest.raises(ProcessLookupError):
+        os.killpg(child.pid, 0)
+    steps = len(Path("here/metrics.jsonl").read_text().splitlines())
+    assert call("resume", "here", "--set", f"train.max_steps={steps + 5}", "--set", "train.devices=1")[0] == 0
+    lines = [json.loads(line)["step"] for line in Path("here/metrics.jsonl").read_text().splitlines()]
+    assert lines == list(range(1, steps + 6))
 
 
 def test_a_failed_change_of_backend_leaves_the_run_as_it_was(call: Call) -> None:
