@@ -5,8 +5,9 @@
 The circuits are the ion-trap ansatz of seven sublayers (148 parameters), compiled for an MS and for a ZZ device: a
 batch with random theta, and the batch of a parameter-shift gradient. A row is one kind of work and one peer, in CPU
 milliseconds a circuit of one thread; ratio above 1: ours is faster. Ours and the peers take turns, and a row holds the
-least of each, so that a busy machine disturbs little. Every peer's result is checked against ours first. A peer that
-takes many times as long gets a tenth of the circuits, since its time grows with their number alone.
+least of each, so that a busy machine disturbs little; medians, ranges, the machine and the versions go to stderr.
+Every peer's result is checked against ours first. A peer that takes many times as long gets a tenth of the circuits,
+since its time grows with their number alone.
 
 The fastest peers are what these drivers do themselves, written down without driver, options and checks (for Aer, the
 driver's own circuits and table, ready made): they tell what the driver layer costs.
@@ -16,6 +17,8 @@ driver's own circuits and table, ready made): they tell what the driver layer co
 import argparse
 import json
 import math
+import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +31,7 @@ import sympy
 from braket.default_simulator import StateVectorSimulation, gate_operations
 from braket.devices import LocalSimulator
 from braket.ir.openqasm import Program
+from engine import print_versions
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import UnitaryGate
@@ -254,15 +258,15 @@ PEERS: dict[str, Ways] = {
 SAMPLES_ONLY = (aer_sampler,)
 
 
-def least_ms(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """The least CPU time of each work, in milliseconds; they take turns."""
-    best = [math.inf] * len(works)
+def taken_ms(works: Sequence[Callable[[], Any]], repeats: int) -> list[list[float]]:
+    """CPU times of each work, in milliseconds; they take turns."""
+    taken: list[list[float]] = [[] for _ in works]
     for _ in range(repeats):
-        for k, work in enumerate(works):
+        for work, times in zip(works, taken, strict=True):
             start = time.process_time()
             work()
-            best[k] = min(best[k], time.process_time() - start)
-    return [1000 * seconds for seconds in best]
+            times.append(1000 * (time.process_time() - start))
+    return taken
 
 
 def rows(n_circuits: int, repeats: int, only: Sequence[str]) -> list[dict[str, Any]]:
@@ -296,15 +300,22 @@ def compare(work: str, backend: Any, batch: Batch, shots: int, ways: Ways, repea
     if not shots:
         for call, part in peers.values():
             np.testing.assert_allclose(call(), exact[part], atol=1e-5)
-    mine, *theirs = least_ms([ours, *(call for call, _ in peers.values())], repeats)
-    mine /= len(batch)
+    mine, *theirs = taken_ms([ours, *(call for call, _ in peers.values())], repeats)
+    ours_ms = _least(work, "ours", mine, len(batch))
     table = []
-    for (peer, (_, part)), total in zip(peers.items(), theirs, strict=True):
-        ms = total / len(batch[part])
+    for (peer, (_, part)), times in zip(peers.items(), theirs, strict=True):
+        ms = _least(work, peer, times, len(batch[part]))
         table.append(
-            {"work": work, "ours": mine, "peer": peer, "theirs": ms, "unit": "ms a circuit", "ratio": ms / mine}
+            {"work": work, "ours": ours_ms, "peer": peer, "theirs": ms, "unit": "ms a circuit", "ratio": ms / ours_ms}
         )
     return table
+
+
+def _least(work: str, name: str, times: Sequence[float], n_circuits: int) -> float:
+    """Of a circuit; median and range to stderr."""
+    low, middle, high = (value / n_circuits for value in (min(times), statistics.median(times), max(times)))
+    print(f"{work}: {name}: median {middle:.4g}, {low:.4g} to {high:.4g} ms", file=sys.stderr)
+    return low
 
 
 def main() -> None:
@@ -314,6 +325,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=PEERS, default=[*PEERS], metavar="NAME", help="drivers")
     options = parser.parse_args()
+    print_versions()
     table = rows(options.circuits, options.repeats, options.only)
     if options.json:
         print(json.dumps(table, indent=1))

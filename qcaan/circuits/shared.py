@@ -1,4 +1,4 @@
-"""One large state, its stages shared among threads; the same arithmetic as in one thread.
+"""Work shared among threads: parts of a batch, or the stages of one large state; the same arithmetic as in one thread.
 
 Every stage of `qcaan.circuits.evolve` works on a range of rows or of columns, so threads take a part each, and meet
 after each stage. What they add up for the gradient is kept apart and summed in the order of the parts.

@@ -111,6 +111,7 @@ def outcome(token="t", seed=0, repeatable=False, source=None, shots=1000):
         id="arn",
         number=1,
         token=token,
+        request="r",
         device=FORTE.arn,
         shots=shots,
         bucket="b",

@@ -13,6 +13,8 @@ class Task(Job):
 
     token: str
     """The client's idempotency token."""
+    request: str
+    """SHA-256 of all that was asked for with it."""
     bucket: str
     folder: str
     """Where results go in the bucket, without a slash at the end."""
@@ -24,8 +26,6 @@ class Task(Job):
     """Number of executables of each program."""
     tags: dict[str, str] = field(default_factory=dict)
     associations: list[dict[str, str]] = field(default_factory=list)
-    request: str = ""
-    """SHA-256 of all that was asked for with the token; empty: a task from before this was kept."""
 
     @property
     def is_set(self) -> bool:

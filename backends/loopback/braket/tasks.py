@@ -56,7 +56,7 @@ class Tasks(Jobs[Task]):
         token, request = params["clientToken"], hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
         known = self._jobs.get(self._by_token.get(token, ""))
         if known is not None and self.injector.rule("no_idempotency") is None:
-            if known.request not in ("", request):
+            if known.request != request:
                 raise ServiceError("ValidationException", f"the client token {token} was used for another request")
             return known
         device = self._devices.get(params["deviceArn"], region)
