@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while calls to a device are in the air: what those return is recorded before."""
+"""Ctrl-C and SIGTERM during what must not be cut off: calls whose replies are recorded, steps of several processes."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def landing(stop: Callable[[], None], *, only_if: bool = True) -> Iterator[None]:
+def landing(stop: Callable[[], None] = lambda: None, *, only_if: bool = True) -> Iterator[None]:
     """SIGINT and SIGTERM call `stop` in place of their handlers, and are raised again when the block has ended.
 
     A second signal is not held back. Where signals are not ours (another thread, ignored, `only_if` false): as ever.

@@ -5,6 +5,9 @@ device, the store, the data and the run directory are this process's alone, what
 the pipe ends the worker: a normal end, an error, Ctrl-C, a SIGKILL here. A worker that ends by itself is an error here,
 and the run goes on from its checkpoint.
 
+Why a step holds Ctrl-C back until its end: what is interrupted between two messages leaves one of them under way, and
+gloo may wait minutes for the rest of it, in a destructor that nothing ends, although the other process is gone.
+
 Why workers are started as programs of their own and not by `multiprocessing`: that imports the caller's script again,
 and must not be used from one without a guard, or from a notebook's cell.
 """
@@ -29,6 +32,7 @@ from torch import distributed
 
 from qcaan.config import Config, GanConfig
 from qcaan.errors import ConfigError, WorkerError
+from qcaan.execution.signals import landing
 from qcaan.learn.data import ImageArray, LabelArray, to_tensor
 from qcaan.learn.gan import Game
 from qcaan.learn.share import Share
@@ -113,15 +117,16 @@ class Team:
                 worker.send(Orders(*what, strategy, port, threads))
             for worker in self._workers:
                 worker.wait_until_ready()
-            join(game.share, game.device, strategy, port).broadcast(game.state())
+            with landing():
+                join(game.share, game.device, strategy, port).broadcast(game.state())
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """One step of the game, on all processes: the losses of the whole batch.
+        """One step of the game, on all processes: the losses of the whole batch. Ctrl-C takes effect after it.
 
         Raises:
             WorkerError: a worker has ended; the game may be in the middle of the step then, and is of no use.
         """
-        with self._explained():
+        with landing(only_if=bool(self._workers)), self._explained():
             for worker in self._workers:
                 worker.send(batch.rows(worker.share))
             return batch.rows(self._game.share).play(self._game)

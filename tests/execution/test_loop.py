@@ -267,7 +267,7 @@ class TestSignals:
         passed = []
 
         def twice():
-            with landing(lambda: None):
+            with landing():
                 for _ in range(2):
                     signal.raise_signal(signal.SIGINT)
                     passed.append("held back")
@@ -293,7 +293,7 @@ class TestSignals:
 
     def test_other_threads_have_no_signals(self, told):
         def work():
-            with landing(lambda: None):
+            with landing():
                 told.append("ran")
 
         thread = threading.Thread(target=work)

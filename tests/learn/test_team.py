@@ -19,6 +19,7 @@ from qcaan.execution.backend import Simulator
 from qcaan.execution.jobs import list_jobs
 from qcaan.execution.store import Store
 from qcaan.learn import checkpoint, device, team
+from qcaan.learn.gan import Game
 from qcaan.learn.run_directory import RunDirectory
 from qcaan.learn.share import Share
 from qcaan.learn.team import Orders, Team
@@ -173,6 +174,37 @@ def test_a_worker_that_is_killed_is_an_error_and_the_run_goes_on(
     run = prepare(small(devices=2), tmp_path / "run")
     with pytest.raises(WorkerError, match="process 2 of 2 was killed by signal 9.*can be resumed"):
         train_and(run, 9, lambda: processes[0].send_signal(signal.SIGKILL))
+    assert not torch.distributed.is_initialized()
+    run.write_config(small())
+    for _ in steps(run):
+        pass
+    run.close()
+    assert_like(run.path, alone)
+
+
+def test_ctrl_c_takes_effect_at_the_end_of_a_step(
+    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    """Between two messages it would leave one under way, and gloo may wait minutes for the rest of it."""
+    done: list[int] = []
+    play, send = Game.step, torch.distributed.all_reduce
+
+    def told(game: Game, *batch: torch.Tensor) -> dict[str, float]:
+        losses = play(game, *batch)
+        done.append(game.steps)
+        return losses
+
+    def interrupted(tensor: torch.Tensor) -> None:
+        monkeypatch.setattr(torch.distributed, "all_reduce", send)
+        signal.raise_signal(signal.SIGINT)
+        send(tensor)
+
+    monkeypatch.setattr(Game, "step", told)
+    run = prepare(small(devices=2), tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train_and(run, 9, lambda: monkeypatch.setattr(torch.distributed, "all_reduce", interrupted))
+    assert done == list(range(1, 11))
+    assert [process.returncode for process in processes] == [0]
     assert not torch.distributed.is_initialized()
     run.write_config(small())
     for _ in steps(run):
