@@ -76,7 +76,8 @@ class _Probabilities(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
-        return _pulled(ctx.pullback, cotangent, ctx.theta), None
+        pulled = _pulled_once if torch.is_grad_enabled() else _pulled
+        return pulled(ctx.pullback, cotangent, ctx.theta), None
 
 
 class _Loss(torch.autograd.Function):
@@ -89,20 +90,22 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's context
-        return _scaled(ctx.gradient, weights, ctx.theta), None, None, None
+        scaled = _scaled_once if torch.is_grad_enabled() else _scaled
+        return scaled(ctx.gradient, weights, ctx.theta), None, None, None
 
 
-# Why these two are given theta: torch refuses to differentiate their result if one of their arguments can be.
-
-
-@once_differentiable
 def _pulled(pullback: Callable[[FloatArray], FloatArray], cotangent: Tensor, theta: Tensor) -> Tensor:
     return _tensor(pullback(_array(cotangent)), theta, theta.shape[-1])
 
 
-@once_differentiable
 def _scaled(gradient: Tensor, weights: Tensor, _theta: Tensor) -> Tensor:
-    return gradient * weights.unsqueeze(-1)
+    return gradient * (weights.unsqueeze(-1) if weights.ndim else weights)
+
+
+# Gradients are enabled in a backward pass if it may be differentiated itself. Only then is the guard against that
+# called: it takes as long as all of Python here. It refuses if one of its arguments can be differentiated, so theta
+# is one.
+_pulled_once, _scaled_once = once_differentiable(_pulled), once_differentiable(_scaled)
 
 
 def _learns(theta: Tensor) -> bool:
