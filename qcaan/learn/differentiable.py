@@ -4,11 +4,11 @@ Why the losses too, although torch could compute them from the probabilities: fo
 time than torch's way through four operations and back.
 
 Why no second derivative: the engine's adjoint method gives first derivatives at the cost of a few runs; asking torch
-for more raises an error instead of treating the gradient as a constant.
+for more raises an error instead of treating the gradient as a constant. Why not with torch's `once_differentiable`: its
+refusal hangs on inputs of its own, and whoever asks for a derivative by theta alone, as a Hessian does, passes it by.
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd import forward_ad
 
 from qcaan.circuits.circuit import Circuit
 from qcaan.circuits.gates import FloatArray
 from qcaan.circuits.simulate import Engine
 from qcaan.errors import CircuitError
 from qcaan.learn.losses import Loss
+
+_REMEDY = "take first derivatives, by backward() or torch.autograd.grad, and differences of them for more"
 
 
 def probabilities(circuit: Circuit, theta: Tensor) -> Tensor:
@@ -76,8 +78,8 @@ class _Probabilities(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's context
-        pulled = _pulled_once if torch.is_grad_enabled() else _pulled
-        return pulled(ctx.pullback, cotangent, ctx.theta), None
+        gradient = _tensor(ctx.pullback(_array(cotangent)), ctx.theta, ctx.theta.shape[-1])
+        return _first(gradient, cotangent, ctx.theta), None
 
 
 class _Loss(torch.autograd.Function):
@@ -90,22 +92,28 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's context
-        scaled = _scaled_once if torch.is_grad_enabled() else _scaled
-        return scaled(ctx.gradient, weights, ctx.theta), None, None, None
+        gradient = ctx.gradient * (weights.unsqueeze(-1) if weights.ndim else weights)
+        return _first(gradient, weights, ctx.theta), None, None, None
 
 
-def _pulled(pullback: Callable[[FloatArray], FloatArray], cotangent: Tensor, theta: Tensor) -> Tensor:
-    return _tensor(pullback(_array(cotangent)), theta, theta.shape[-1])
+class _First(torch.autograd.Function):
+    """A gradient, and nothing for those who would differentiate it by what it depends on."""
+
+    @staticmethod
+    def forward(_ctx: Any, gradient: Tensor, *_origins: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+        return gradient
+
+    @staticmethod
+    def backward(_ctx: Any, _cotangent: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+        raise CircuitError(f"a circuit's gradient has no gradient here: {_REMEDY}")
 
 
-def _scaled(gradient: Tensor, weights: Tensor, _theta: Tensor) -> Tensor:
-    return gradient * (weights.unsqueeze(-1) if weights.ndim else weights)
-
-
-# Gradients are enabled in a backward pass if it may be differentiated itself. Only then is the guard against that
-# called: it takes as long as all of Python here. It refuses if one of its arguments can be differentiated, so theta
-# is one.
-_pulled_once, _scaled_once = once_differentiable(_pulled), once_differentiable(_scaled)
+def _first(gradient: Tensor, *origins: Tensor) -> Tensor:
+    """The result of a backward pass, in which gradients are enabled only if it may be differentiated itself."""
+    if not torch.is_grad_enabled():
+        return gradient
+    out: Tensor = _First.apply(gradient.detach(), *origins)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _learns(theta: Tensor) -> bool:
@@ -125,6 +133,8 @@ def _rows(theta: Tensor) -> FloatArray:
 
 
 def _array(tensor: Tensor) -> FloatArray:
+    if forward_ad.unpack_dual(tensor).tangent is not None:  # type: ignore[no-untyped-call]
+        raise CircuitError(f"a circuit has no forward-mode derivatives: {_REMEDY}")
     array: FloatArray = tensor.detach().cpu().double().numpy()
     return array
 

@@ -121,7 +121,9 @@ class Team:
                 join(game.share, game.device, strategy, port).broadcast(game.state())
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """One step of the game, on all processes: the losses of the whole batch. Ctrl-C takes effect after it.
+        """One step of the game, on all processes: the losses of the whole batch.
+
+        With workers, Ctrl-C takes effect after it; if one has died meanwhile, that is the interrupt's context.
 
         Raises:
             WorkerError: a worker has ended; the game may be in the middle of the step then, and is of no use.
@@ -133,15 +135,22 @@ class Team:
 
     def close(self) -> None:
         """Let the workers go, and wait until they have."""
-        for worker in self._workers:
-            worker.dismiss()
-        for worker in self._workers:
-            worker.bury()
-        if self._workers:
-            self._workers.clear()
-            torch.set_num_threads(self._threads)
-            if distributed.is_initialized():
-                distributed.destroy_process_group()
+        if not self._workers:
+            return
+        with landing():
+            try:
+                for worker in self._workers:
+                    worker.dismiss()
+                deadline = time.monotonic() + _LEAVE_S
+                for worker in self._workers:
+                    worker.ended(deadline)
+            finally:
+                for worker in self._workers:
+                    worker.bury()
+                self._workers.clear()
+                torch.set_num_threads(self._threads)
+                if distributed.is_initialized():
+                    distributed.destroy_process_group()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -203,9 +212,9 @@ class _Worker:
             self._process.stdin.close()
 
     def bury(self) -> None:
-        if self.ended(time.monotonic() + _LEAVE_S) is None:
-            self._process.kill()
-            self._process.wait()
+        """Kill it if it has not ended."""
+        self._process.kill()
+        self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._said.close()

@@ -1,8 +1,11 @@
 """The torch function over the engine: its values, its gradient by torch's own check, types, batches, refusals."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad, functional
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.oracle import probabilities as by_oracle
@@ -12,6 +15,8 @@ from qcaan.learn.ansatz import ion_trap_ansatz, measured_circuits
 from qcaan.learn.differentiable import loss_of, probabilities
 from qcaan.learn.losses import ClippedNll, Mmd
 
+TORCHS_OWN = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+"""Its forward mode scripts functions when it is first used."""
 CIRCUIT = measured_circuits(ion_trap_ansatz(3, 5), ("trained",))[0]
 
 
@@ -114,13 +119,61 @@ FUNCTIONS = {
 }
 
 
+def _again(function, row):
+    """The gradient as torch may differentiate it."""
+    return torch.autograd.grad(function(row), row, create_graph=True)[0].square().sum()
+
+
+SECOND = {
+    "backward": lambda f, t: _again(f, t).backward(),
+    "backward, named": lambda f, t: (_again(f, t) + t.sum()).backward(inputs=[t]),
+    "grad": lambda f, t: torch.autograd.grad(_again(f, t) + t.square().sum(), t),
+    "not a leaf": lambda f, t: _again(lambda u: f(2 * u), t).backward(),
+    "hessian": functional.hessian,
+    "hessian, vectorized": partial(functional.hessian, vectorize=True),
+    "hvp": lambda f, t: functional.hvp(f, t, torch.ones_like(t)),
+    "vhp": lambda f, t: functional.vhp(f, t, torch.ones_like(t)),
+    "jvp, which differentiates twice": lambda f, t: functional.jvp(f, t, torch.ones_like(t)),
+}
+
+
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-@pytest.mark.parametrize("leaf", [True, False])
-def test_a_second_derivative_is_refused(function, leaf):
+@pytest.mark.parametrize("derive", SECOND.values(), ids=SECOND)
+def test_more_than_a_first_derivative_is_refused(function, derive):
+    """Never taken for zero."""
+    with pytest.raises(CircuitError, match="first derivatives"):
+        derive(function, angles())
+
+
+@TORCHS_OWN
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_forward_mode_is_refused(function):
+    """Of angles that learn nothing torch itself would say nothing."""
+    row = angles().detach()
+    with forward_ad.dual_level(), pytest.raises(CircuitError, match="forward-mode"):
+        function(forward_ad.make_dual(row, torch.ones_like(row)))
+
+
+@TORCHS_OWN
+def test_a_forward_derivative_by_the_cotangent_is_refused():
+    row, weights = angles(), torch.ones(8, dtype=torch.float64)
+    with forward_ad.dual_level(), pytest.raises(CircuitError, match="forward-mode"):
+        torch.autograd.grad(probabilities(CIRCUIT, row), row, forward_ad.make_dual(weights, weights))
+
+
+def test_a_derivative_by_the_cotangent_is_refused():
+    row, weights = angles(), torch.ones(8, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(probabilities(CIRCUIT, row), row, weights, create_graph=True)
+    with pytest.raises(CircuitError, match="first derivatives"):
+        torch.autograd.grad(gradient.sum() + weights.sum(), weights)
+
+
+def test_a_gradient_that_could_be_differentiated_is_the_gradient():
     row = angles()
-    (gradient,) = torch.autograd.grad(function(row if leaf else 2 * row), row, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.square().sum().backward()
+    for function in FUNCTIONS.values():
+        (plain,) = torch.autograd.grad(function(row), row)
+        (kept,) = torch.autograd.grad(function(row), row, create_graph=True)
+        assert torch.equal(plain, kept)
 
 
 @pytest.mark.parametrize("theta", [torch.tensor(0.3), torch.zeros(CIRCUIT.n_params, dtype=torch.int64)])

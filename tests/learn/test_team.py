@@ -213,6 +213,41 @@ def test_ctrl_c_takes_effect_at_the_end_of_a_step(
     assert_like(run.path, alone)
 
 
+def test_a_worker_that_dies_while_ctrl_c_waits_is_told_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    send = torch.distributed.all_reduce
+
+    def interrupted(tensor: torch.Tensor) -> None:
+        monkeypatch.setattr(torch.distributed, "all_reduce", send)
+        signal.raise_signal(signal.SIGINT)
+        processes[0].kill()
+        processes[0].wait()
+        send(tensor)
+
+    with prepare(small(devices=2), tmp_path / "run") as run, pytest.raises(KeyboardInterrupt) as raised:
+        train_and(run, 9, lambda: monkeypatch.setattr(torch.distributed, "all_reduce", interrupted))
+    assert isinstance(raised.value.__context__, WorkerError)
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_second_ctrl_c_while_the_workers_leave_ends_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    threads = torch.get_num_threads()
+
+    def interrupted(_worker: team._Worker, _deadline: float) -> None:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(team._Worker, "ended", interrupted)
+    with prepare(small(devices=2, max_steps=1), tmp_path / "run") as run, pytest.raises(KeyboardInterrupt):
+        train_and(run, 0, lambda: None)
+    assert processes[0].returncode is not None
+    assert not torch.distributed.is_initialized()
+    assert torch.get_num_threads() == threads
+
+
 def test_a_worker_ends_with_its_pipe_even_where_it_waits_for_others() -> None:
     """It waits for a process 0 that never listens; as it does in a step when process 0 was killed."""
     nobody = 1
