@@ -9,6 +9,7 @@ refusal hangs on inputs of its own, and whoever asks for a derivative by theta a
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -56,7 +57,7 @@ def loss_of(circuit: Circuit, theta: Tensor, target: ArrayLike, loss: Loss) -> T
         problem = f"the target has shape {goal.shape}"
         raise CircuitError(f"{problem}; give the {2**circuit.n_qubits} probabilities of {circuit.n_qubits} qubits")
     if not _learns(theta):
-        return _tensor(_values(loss, goal, engine(circuit).probabilities(_rows(theta))), theta)
+        return _tensor(_each(loss.value, goal, engine(circuit).probabilities(_rows(theta))), theta)
     out: Tensor = _Loss.apply(theta, circuit, goal, loss)  # type: ignore[no-untyped-call]
     return out
 
@@ -86,9 +87,9 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, circuit: Circuit, goal: FloatArray, loss: Loss) -> Tensor:  # noqa: ANN401
         values, pullback = engine(circuit).linearize(_rows(theta))
-        ctx.gradient = _tensor(pullback(np.array([loss.derivative(goal, q) for q in values])), theta, theta.shape[-1])
+        ctx.gradient = _tensor(pullback(_each(loss.derivative, goal, values)), theta, theta.shape[-1])
         ctx.theta = theta
-        return _tensor(_values(loss, goal, values), theta)
+        return _tensor(_each(loss.value, goal, values), theta)
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's context
@@ -120,8 +121,9 @@ def _learns(theta: Tensor) -> bool:
     return theta.requires_grad and torch.is_grad_enabled()
 
 
-def _values(loss: Loss, goal: FloatArray, rows: FloatArray) -> FloatArray:
-    return np.array([loss.value(goal, q) for q in rows])
+def _each(function: Callable[[FloatArray, FloatArray], ArrayLike], goal: FloatArray, rows: FloatArray) -> FloatArray:
+    """`function` of the goal and every row; what it returns for a single one is not copied."""
+    return np.asarray(function(goal, rows[0]) if len(rows) == 1 else [function(goal, row) for row in rows])
 
 
 def _rows(theta: Tensor) -> FloatArray:
