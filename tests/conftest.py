@@ -8,6 +8,7 @@ import random
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +19,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 # Tests run side by side; more threads than cores make each step ten times slower.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+
+# The same examples every time, and no deadlines: a busy machine is not an error.
+settings.register_profile("qcaan", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("qcaan")
+
+# A shell that starts the tests in the background has Ctrl-C ignored, by them and by all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A command that ended by Ctrl-C ignores the next one, which would be this process's for good."""
+    yield
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
@@ -182,15 +198,15 @@ def postgres() -> Iterator[str]:
         _wait_for(f"{url}/postgres", process)
         yield url
     finally:
-        process.terminate()
-        process.wait(30)
+        process.send_signal(signal.SIGINT)  # with SIGTERM it would wait for its clients
+        process.wait(120)
         log.close()
         shutil.rmtree(home)
 
 
 def _wait_for(url: str, process: subprocess.Popen) -> None:
     engine = create_engine(url)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             engine.connect().close()

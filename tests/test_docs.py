@@ -200,7 +200,9 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in cells)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=240, startup_timeout=240, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     kinds = {kind for cell in cells for output in cell.outputs for kind in output.get("data", {})}
     assert {"image/png", "image/svg+xml"} <= kinds
 

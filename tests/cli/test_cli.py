@@ -139,8 +139,9 @@ def test_an_interrupted_phase_resumes(call: Call, monkeypatch: pytest.MonkeyPatc
     assert (Path("here") / name).read_bytes() == (Path("whole") / name).read_bytes()
 
 
-def test_two_interrupts_at_once_leave_a_run_that_resumes(call: Call) -> None:
-    """A real process; the second Ctrl-C comes while the first is being handled."""
+@pytest.mark.parametrize("gap_s", [0.0, 0.1])
+def test_two_interrupts_leave_a_run_that_resumes(call: Call, gap_s: float) -> None:
+    """A real process; the second Ctrl-C comes while the first is being handled, or while Python ends."""
     words = ["train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
     with subprocess.Popen(
         [sys.executable, "-c", "from qcaan.cli import main; main()", *words], stderr=subprocess.PIPE, text=True
@@ -148,9 +149,13 @@ def test_two_interrupts_at_once_leave_a_run_that_resumes(call: Call) -> None:
         while not Path("here/metrics.jsonl").is_file():
             assert child.poll() is None
             time.sleep(0.02)
-        child.send_signal(signal.SIGINT)
-        child.send_signal(signal.SIGINT)
-        _, err = child.communicate()
+        try:
+            child.send_signal(signal.SIGINT)
+            time.sleep(gap_s)
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=300)
+        finally:
+            child.kill()
     assert child.returncode == 130
     assert "Traceback" not in err
     steps = len(Path("here/metrics.jsonl").read_text().splitlines())
@@ -159,7 +164,6 @@ def test_two_interrupts_at_once_leave_a_run_that_resumes(call: Call) -> None:
     assert lines == list(range(1, steps + 21))
 
 
-@pytest.mark.timeout(900)  # a process imports for seconds, and on a busy machine for minutes
 def test_an_interrupt_ends_all_processes_of_a_run(call: Call) -> None:
     """Ctrl-C in a terminal goes to every process of the run."""
     words = ["train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
@@ -168,12 +172,15 @@ def test_an_interrupt_ends_all_processes_of_a_run(call: Call) -> None:
         while not Path("here/metrics.jsonl").is_file():
             assert child.poll() is None
             time.sleep(0.02)
-        os.killpg(child.pid, signal.SIGINT)
-        _, err = child.communicate(timeout=120)  # the others have this pipe too: it ends with the last of them
+        (worker,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        try:
+            os.killpg(child.pid, signal.SIGINT)
+            _, err = child.communicate(timeout=120)
+        finally:
+            child.kill()
     assert child.returncode == 130
     assert "Traceback" not in err
-    with pytest.raises(ProcessLookupError):
-        os.killpg(child.pid, 0)
+    assert not Path("/proc", worker).exists()
     steps = len(Path("here/metrics.jsonl").read_text().splitlines())
     assert call("resume", "here", "--set", f"train.max_steps={steps + 5}", "--set", "train.devices=1")[0] == 0
     lines = [json.loads(line)["step"] for line in Path("here/metrics.jsonl").read_text().splitlines()]

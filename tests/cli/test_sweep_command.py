@@ -84,7 +84,6 @@ def test_without_ray_the_command_to_install_it_is_told(
     assert "pip install 'qcaan[ray]'" in err
 
 
-@pytest.mark.timeout(900)  # Ray and its workers import for seconds, and on a busy machine for minutes
 @pytest.mark.parametrize(
     ("engine", "number"), [("local", signal.SIGINT), ("local", signal.SIGKILL), ("ray", signal.SIGINT)]
 )

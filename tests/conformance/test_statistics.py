@@ -22,10 +22,10 @@ from qcaan.conformance.statistics import (
     shots_for,
 )
 
-settings.register_profile("conformance", deadline=None, derandomize=True, max_examples=40)
-settings.load_profile("conformance")
+few = settings(max_examples=40)
 
 
+@few
 @given(st.integers(1, 60), st.floats(0.01, 0.99), st.floats(0.001, 0.5))
 def test_a_binomial_fails_with_its_level_at_most(n, p, alpha):
     """Exact, by summing over every outcome: no approximation may push it over."""
@@ -34,6 +34,7 @@ def test_a_binomial_fails_with_its_level_at_most(n, p, alpha):
     assert binom.pmf(k, n, p)[rejected].sum() <= alpha + 1e-12
 
 
+@few
 @given(st.floats(0.05, 0.9), st.floats(0, 0.1), st.floats(0, 1))
 def test_any_probability_within_the_interval_is_accepted_as_often(low, width, where):
     k = np.arange(81)
@@ -70,6 +71,7 @@ def test_an_event_sees_through_noise_what_the_bits_do_not():
     assert event_p_values(q, shots, 0.85, [p])[0] > 0.01
 
 
+@few
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_between_the_p_values_and_bonferroni(p):
     values = np.array(p)

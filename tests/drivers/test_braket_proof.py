@@ -86,7 +86,6 @@ def check_same(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("only_loopback")
 @pytest.mark.parametrize(
     ("seed", "idempotent", "program_sets"),
@@ -116,7 +115,6 @@ def test_a_training_that_everything_happens_to_ends_like_an_undisturbed_one(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("only_loopback")
 @pytest.mark.parametrize(
     ("fault", "told"),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from qcaan.circuits.circuit import Circuit, theta
 from qcaan.circuits.simulate import Engine
@@ -14,10 +13,6 @@ from qcaan.execution import Budget, Request, Result, Runner, ScriptedBackend, ac
 from qcaan.execution.backend import Backend, Counts, Simulator, Target
 from qcaan.execution.policy import Clock, Patience
 from qcaan.execution.store import Store
-
-# The same examples every time, and no deadlines: a busy machine is not an error.
-settings.register_profile("execution", deadline=None, derandomize=True)
-settings.load_profile("execution")
 
 
 @dataclass

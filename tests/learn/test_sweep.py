@@ -192,7 +192,6 @@ def test_all_points_share_one_store_and_one_budget(done: Sweep) -> None:
     assert {RunDirectory.open(p.path).budget for p in done.points} == {done.budget}
 
 
-@pytest.mark.timeout(900)  # three processes import for seconds, and on a busy machine for minutes
 def test_a_worker_that_is_killed_loses_no_run(tmp_path: Path) -> None:
     changes = ["train.max_steps=600", "prior.refresh_every=300", "train.checkpoint_every=100", "train.log_every=50"]
     plan = Plan.load(plan_file(tmp_path, grid={"seed": [1]}), changes=changes)

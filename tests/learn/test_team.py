@@ -25,8 +25,6 @@ from qcaan.learn.share import Share
 from qcaan.learn.team import Orders, Team
 from qcaan.learn.train import prepare, steps, train
 
-pytestmark = pytest.mark.timeout(900)  # a process imports for seconds, and on a busy machine for minutes
-
 STEPS = 26
 TOLERANCE = 2e-4
 """Sums in another order differ by 1e-7 of their size, and 26 steps of two networks may amplify that."""
