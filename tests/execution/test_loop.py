@@ -176,7 +176,10 @@ class TestInTheAir:
 
         def slow():
             in_air.set()
-            time.sleep(0.05)
+            deadline = time.monotonic() + 120
+            while not loop.stopping:
+                assert time.monotonic() < deadline, "the run does not land"
+                time.sleep(0.001)
             return "job"
 
         async def flying():

@@ -75,6 +75,18 @@ class Meeting:
         return self._whole(*args)
 
 
+def until_the_run_knows_of(number):
+    """Called by calls in the air: wait for a signal's handler.
+
+    It is the run's own as long as they are, puts the former one back when the signal comes, and only then does the run
+    go on.
+    """
+    deadline = time.monotonic() + 120
+    while signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler):
+        assert time.monotonic() < deadline, "no signal came"
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_as_many_calls_as_workers_are_in_the_air(go, workers):
     device = ScriptedBackend(latency_s=0.002)
@@ -184,8 +196,14 @@ class TestEnds:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_lands_what_is_in_the_air(self, go, disk, dedupe, number):
         device = ScriptedBackend(dedupe=dedupe, queue_s=1000)
+
+        def then(k):
+            if k == 0:
+                os.kill(os.getpid(), number)
+            until_the_run_knows_of(number)
+
         # Four of eight calls are in the air when the signal comes; the other four never leave.
-        Meeting(device, "submit", 4, lambda k: os.kill(os.getpid(), number) if k == 0 else time.sleep(0.05))
+        Meeting(device, "submit", 4, then)
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with pytest.raises(KeyboardInterrupt):
@@ -253,12 +271,14 @@ class TestEnds:
     @DEDUPES
     def test_a_lost_lock_stops_what_is_not_in_the_air(self, go, disk, dedupe, tmp_path, person_decides):
         device = ScriptedBackend(dedupe=dedupe)
+        lost = threading.Event()
 
         def then(k):
             if k == 0:
-                for path in tmp_path.glob("*.lock"):
-                    path.unlink()
-            time.sleep(0.05)
+                (lock,) = tmp_path.glob("*.lock")
+                lock.unlink()
+                lost.set()
+            assert lost.wait(120)
 
         Meeting(device, "submit", 4, then)
         with pytest.raises(StoreError, match="lock of this call was lost"):
@@ -275,7 +295,10 @@ def test_sigterm_ends_the_process_after_its_calls_have_landed(tmp_path):
     script = (
         "import sys; from test_workers import *\n"
         "device = ScriptedBackend(path=sys.argv[2], latency_s=0.3)\n"
-        "Meeting(device, 'submit', then=lambda k: k or print('in the air', flush=True))\n"
+        "def then(k):\n"
+        "    k or print('in the air', flush=True)\n"
+        "    until_the_run_knows_of(signal.SIGTERM)\n"
+        "Meeting(device, 'submit', then=then)\n"
         "with Store.open(sys.argv[1]) as store:\n"
         "    calm = dataclasses.replace(QUICK, landing_s=200)\n"  # the device may have to compile its engine
         "    Runner(device, store=store, run='a', seed=1, budget=Budget(1000), patience=calm).run(WANTED, tag='t')\n"
