@@ -31,9 +31,7 @@ class _Commands(TyperGroup):
             tell_error(error, 1)
             ctx.exit(1)
         except KeyboardInterrupt:
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # the next would cut Python's own end off, with a traceback
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the next would cut Python's own end off, with a traceback
             ctx.exit(130)
 
 
