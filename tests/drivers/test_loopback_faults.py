@@ -129,8 +129,8 @@ class TestCalls:
 
     def test_a_long_delay_is_a_lost_reply(self, aws, create):
         before = len(aws.jobs())
-        impatient = boto3.client("braket", config=ONCE.merge(Config(read_timeout=0.5)))
-        aws.set_faults([{"kind": "delay", "seconds": 0.8, "times": 1}])
+        impatient = boto3.client("braket", config=ONCE.merge(Config(read_timeout=0.2)))
+        aws.set_faults([{"kind": "delay", "seconds": 1.2, "times": 1}])
         with pytest.raises(exceptions.ReadTimeoutError):
             create(client=impatient)
         deadline = time.monotonic() + 20
@@ -161,14 +161,13 @@ class TestCalls:
 
 class TestOffline:
     def test_the_device_says_so_and_its_queue_stands_still(self, aws, create, client, finish):
-        aws.set_faults(
-            [{"kind": "offline", "times": 1, "after": 1, "seconds": 1.0}, {"kind": "slow_queue", "seconds": 0.2}]
-        )
+        aws.set_faults([{"kind": "offline", "times": 1, "after": 1}, {"kind": "slow_queue", "seconds": 0.8}])
         arn = create(1)
         assert refused(create, 2) == ("DeviceOfflineException", 424)
         assert client.get_device(deviceArn=FORTE)["deviceStatus"] == "OFFLINE"
-        time.sleep(0.4)
+        time.sleep(1.0)
         assert client.get_quantum_task(quantumTaskArn=arn)["status"] == "QUEUED"
+        aws.set_faults([])
         assert finish(arn)["status"] == "COMPLETED"
         assert client.get_device(deviceArn=FORTE)["deviceStatus"] == "ONLINE"
 
@@ -237,9 +236,10 @@ class TestTasks:
 
 class TestObjects:
     def test_a_late_result(self, aws, create, result):
-        aws.set_faults([{"kind": "missing_object", "seconds": 0.5}])
+        aws.set_faults([{"kind": "missing_object", "seconds": 1000}])
         arn = create()
         assert refused(result, arn) == ("NoSuchKey", 404)
+        aws.set_faults([{"kind": "missing_object", "seconds": 0.5}])
         time.sleep(0.5)
         assert json.loads(result(arn))["taskMetadata"]["id"] == arn
 
@@ -277,10 +277,11 @@ class TestRules:
         assert create(1) in (first, second)
 
     def test_a_search_may_be_behind(self, aws, create, client):
-        aws.set_faults([{"kind": "slow_search", "seconds": 0.6}])
+        aws.set_faults([{"kind": "slow_search", "seconds": 1000}])
         arn = create()
         search = [{"name": "quantumTaskArn", "operator": "EQUAL", "values": [arn]}]
         assert client.search_quantum_tasks(filters=search)["quantumTasks"] == []
+        aws.set_faults([{"kind": "slow_search", "seconds": 0.6}])
         time.sleep(0.6)
         assert len(client.search_quantum_tasks(filters=search)["quantumTasks"]) == 1
 

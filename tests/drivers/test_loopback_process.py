@@ -130,11 +130,12 @@ class TestSurvival:
             assert service.bill_usd() == pytest.approx(8.3 * len(known))
 
     def test_a_cancelled_running_task_ends_after_a_kill(self, tmp_path):
-        with Loopback(tmp_path / "state", noise="none", run_s=0.5) as service:
+        with Loopback(tmp_path / "state", noise="none", run_s=1000) as service:
             (braket, _) = clients(service)
             arn = create(braket, 1)
-            while braket.get_quantum_task(quantumTaskArn=arn)["status"] != "RUNNING":
-                pass
+            while (status := braket.get_quantum_task(quantumTaskArn=arn)["status"]) == "QUEUED":
+                time.sleep(0.01)
+            assert status == "RUNNING"
             braket.cancel_quantum_task(quantumTaskArn=arn)
             service.restart()
             assert finished(braket, [arn]) == ["CANCELLED"]

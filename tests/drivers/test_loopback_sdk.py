@@ -2,6 +2,7 @@
 
 import gc
 import math
+import time
 import warnings
 from decimal import Decimal
 
@@ -284,7 +285,7 @@ class TestSimulator:
 
 @pytest.fixture(scope="module")
 def slow():
-    with Loopback(noise="none", latency_s=0.6, run_s=0.3) as service:
+    with Loopback(noise="none", latency_s=0.3, run_s=1.2) as service:
         yield service
 
 
@@ -293,22 +294,38 @@ class TestQueue:
 
     @pytest.fixture
     def queued(self, slow, only_loopback, monkeypatch):
+        slow.set_faults([])
         for name, value in slow.environment.items():
             monkeypatch.setenv(name, value)
         return AwsDevice(FORTE)
 
-    def test_states_and_positions(self, queued, slow):
+    def test_positions(self, queued, slow):
+        slow.set_faults([{"kind": "slow_queue", "seconds": 1000}])
         first, second = (queued.run(BELL, shots=100, quiet=True, **FAST) for _ in range(2))
         assert [task.state() for task in (first, second)] == ["QUEUED", "QUEUED"]
         assert [task.queue_position().queue_position for task in (first, second)] == ["1", "2"]
         assert queued.queue_depth().quantum_tasks[QueueType.NORMAL] == "2"
-        seen = set()
-        while (state := second.state()) != "COMPLETED":
-            seen.add(state)
-        assert seen == {"QUEUED", "RUNNING"}
+        first.cancel()
+        assert second.queue_position().queue_position == "1"
+        second.cancel()
         assert second.queue_position().queue_position is None
 
+    def test_states(self, queued, slow):
+        task = queued.run(BELL, shots=100, **FAST)
+        states, times = [], []
+        while not states or states[-1] in ("QUEUED", "RUNNING"):
+            states.append(task.state())
+            times.append(time.time())
+        (job,) = (job for job in slow.jobs() if job["id"] == task.id)
+        assert job["started"] - job["created"] >= 0.3
+        assert job["ended"] - job["started"] >= 1.2
+        n_early = sum(moment < job["started"] for moment in times)
+        assert states[:n_early] == ["QUEUED"] * n_early  # none, if this process stood still meanwhile
+        assert [state for state in dict.fromkeys(states) if state != "QUEUED"] == ["RUNNING", "COMPLETED"]
+        assert task.queue_position().queue_position is None
+
     def test_a_queued_task_is_cancelled_free_of_charge(self, queued, slow):
+        slow.set_faults([{"kind": "slow_queue", "seconds": 1000}])
         before = slow.bill_usd()
         task = queued.run(BELL, shots=100, **FAST)
         task.cancel()
@@ -322,10 +339,12 @@ class TestQueue:
     def test_a_running_task_is_charged_when_it_is_cancelled(self, queued, slow):
         before = slow.bill_usd()
         task = queued.run(BELL, shots=100, **FAST)
-        while task.state() != "RUNNING":
+        while (state := task.state()) == "QUEUED":
             pass
+        assert state == "RUNNING"
         task.cancel()
         assert task.state() == "CANCELLING"
-        while task.state() != "CANCELLED":
+        while (state := task.state()) == "CANCELLING":
             pass
+        assert state == "CANCELLED"
         assert slow.bill_usd() - before == pytest.approx(0.30 + 100 * 0.08)
