@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 
 from qcaan.execution.policy import Clock
 
+_HEED_S = 1.0
+"""Waiting at a time: Python may overlook a signal that comes just before it waits until that wait has ended."""
 T = TypeVar("T")
 Steps = Coroutine[Any, Any, object]
 _Place = Callable[[Steps], None]
@@ -155,9 +157,9 @@ class Loop:
             raise AssertionError("a coroutine waits for nothing")
 
     def _receive(self, wait_s: float | None) -> None:
-        """Let the next call that lands within so many seconds go on."""
+        """Let the next call that lands within so many seconds go on; it may return earlier."""
         with suppress(Empty):
-            if news := self._landed.get(timeout=wait_s):
+            if news := self._landed.get(timeout=_HEED_S if wait_s is None else min(wait_s, _HEED_S)):
                 steps, future = news
                 del self._in_air[steps]
                 error = future.exception()
