@@ -3,6 +3,7 @@
 Exit 0 done, 1 failed, 2 usage or config, 75 detached, 130 stopped by Ctrl-C.
 """
 
+import os
 import signal
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ class _Commands(TyperGroup):
             tell_error(error, 1)
             ctx.exit(1)
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the next would cut Python's own end off, with a traceback
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # in the midst of Python's own end: no traceback
             ctx.exit(130)
 
 

@@ -20,10 +20,8 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from qcaan.execution.policy import Clock
+from qcaan.execution.policy import HEED_S, Clock
 
-_HEED_S = 1.0
-"""Waiting at a time: Python may overlook a signal that comes just before it waits until that wait has ended."""
 T = TypeVar("T")
 Steps = Coroutine[Any, Any, object]
 _Place = Callable[[Steps], None]
@@ -159,7 +157,7 @@ class Loop:
     def _receive(self, wait_s: float | None) -> None:
         """Let the next call that lands within so many seconds go on; it may return earlier."""
         with suppress(Empty):
-            if news := self._landed.get(timeout=_HEED_S if wait_s is None else min(wait_s, _HEED_S)):
+            if news := self._landed.get(timeout=HEED_S if wait_s is None else min(wait_s, HEED_S)):
                 steps, future = news
                 del self._in_air[steps]
                 error = future.exception()

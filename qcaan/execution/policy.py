@@ -69,12 +69,23 @@ class Patience:
     """Waiting for another process that works on the same call."""
 
 
+HEED_S = 1.0
+"""The longest single wait: a signal that comes just before a wait may be overlooked by Python until that has ended."""
+
+
+def pause(seconds: float) -> None:
+    """Sleep so long, heeding signals."""
+    end = time.monotonic() + seconds
+    while (left_s := end - time.monotonic()) > 0:
+        time.sleep(min(left_s, HEED_S))
+
+
 @dataclass(frozen=True)
 class Clock:
     """Time and chance, replaceable in tests."""
 
     now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = pause
     rng: random.Random = field(default_factory=random.Random)
 
     def jitter(self, bound_s: float) -> float:

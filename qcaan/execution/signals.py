@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during what must not be cut off: calls whose replies are recorded, steps of several processes."""
+"""Ctrl-C and SIGTERM during calls whose replies are recorded; Ctrl-C during steps of several processes, too."""
 
 import signal
 import threading
@@ -29,7 +29,7 @@ def landing(stop: Callable[[], None] | None = None, *, only_if: bool = True) -> 
 
     def hold(number: int, _frame: object) -> None:
         restore()
-        if over:  # another signal had cut the restoring off
+        if over or came:  # another signal had cut the restoring, or the installing, off
             signal.raise_signal(number)
             return
         came.append(number)

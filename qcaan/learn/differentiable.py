@@ -5,7 +5,8 @@ time than torch's way through four operations and back.
 
 Why no second derivative: the engine's adjoint method gives first derivatives at the cost of a few runs; asking torch
 for more raises an error instead of treating the gradient as a constant. Why not with torch's `once_differentiable`: its
-refusal hangs on inputs of its own, and whoever asks for a derivative by theta alone, as a Hessian does, passes it by.
+refusal is attached to inputs of its own, so whoever asks for a derivative by theta alone, as a Hessian does, passes it
+by.
 """
 
 import math

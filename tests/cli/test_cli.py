@@ -146,10 +146,10 @@ def test_two_interrupts_leave_a_run_that_resumes(call: Call, gap_s: float) -> No
     with subprocess.Popen(
         [sys.executable, "-c", "from qcaan.cli import main; main()", *words], stderr=subprocess.PIPE, text=True
     ) as child:
-        while not Path("here/metrics.jsonl").is_file():
-            assert child.poll() is None
-            time.sleep(0.02)
         try:
+            while not Path("here/metrics.jsonl").is_file():
+                assert child.poll() is None
+                time.sleep(0.02)
             child.send_signal(signal.SIGINT)
             time.sleep(gap_s)
             child.send_signal(signal.SIGINT)
@@ -165,15 +165,15 @@ def test_two_interrupts_leave_a_run_that_resumes(call: Call, gap_s: float) -> No
 
 
 def test_an_interrupt_ends_all_processes_of_a_run(call: Call) -> None:
-    """Ctrl-C in a terminal goes to every process of the run."""
+    """Ctrl-C in a terminal (Linux)."""
     words = ["train", "tiny.yaml", "--out", "here", "--set", "train.max_steps=100000", "--set", "train.log_every=1"]
     code = [sys.executable, "-c", "from qcaan.cli import main; main()", *words, "--set", "train.devices=2"]
     with subprocess.Popen(code, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
-        while not Path("here/metrics.jsonl").is_file():
-            assert child.poll() is None
-            time.sleep(0.02)
-        (worker,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         try:
+            while not Path("here/metrics.jsonl").is_file():
+                assert child.poll() is None
+                time.sleep(0.02)
+            (worker,) = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
             os.killpg(child.pid, signal.SIGINT)
             _, err = child.communicate(timeout=120)
         finally:

@@ -3,11 +3,12 @@
 import signal
 import threading
 import time
+from queue import Empty
 
 import pytest
 
 from qcaan.execution.loop import Gate, Loop, Stopped
-from qcaan.execution.policy import Clock
+from qcaan.execution.policy import HEED_S, Clock, pause
 from qcaan.execution.signals import landing
 
 
@@ -265,3 +266,29 @@ class TestSignals:
         loop.start(loop.sleep(1000))
         with pytest.raises(KeyboardInterrupt), landing(loop.stop):
             loop.run()
+
+    @pytest.mark.parametrize("wait_s", [None, 1000.0])
+    def test_a_wait_for_calls_is_short_so_that_no_signal_is_overlooked(self, wait_s):
+        waits = []
+
+        class Landed:
+            def get(self, timeout):
+                waits.append(timeout)
+                raise Empty
+
+        loop = Loop(Clock(), workers=2)
+        loop._landed = Landed()
+        loop._receive(wait_s)
+        assert waits == [HEED_S]
+
+    def test_so_is_every_part_of_a_sleep(self, monkeypatch):
+        now, naps = [0.0], []
+
+        def nap(seconds):
+            naps.append(seconds)
+            now[0] += seconds
+
+        monkeypatch.setattr(time, "sleep", nap)
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        pause(2.5)
+        assert naps == [1.0, 1.0, 0.5]

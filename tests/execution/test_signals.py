@@ -107,8 +107,31 @@ def test_no_signal_is_lost_while_handlers_change(
             with landing(lambda: None):
                 pass
 
-    with pytest.raises((KeyboardInterrupt, Terminated)):
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Terminated):
         land()
     for later, error in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)):
         with pytest.raises(error):
             signal.raise_signal(later)
+
+
+@pytest.mark.usefixtures("terminated")
+def test_a_second_signal_is_not_held_back_either_if_the_first_came_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While handlers were put in: the one for the second is put in after it."""
+    change, stopped = signal.signal, []
+
+    def interrupted(changed: int, handler: signal.Handlers) -> object:
+        monkeypatch.setattr(signal, "signal", change)
+        previous = change(changed, handler)
+        signal.raise_signal(signal.SIGINT)
+        return previous
+
+    def land() -> None:
+        with landing(lambda: stopped.append(1)):
+            signal.raise_signal(signal.SIGTERM)
+            stopped.append(2)
+
+    monkeypatch.setattr(signal, "signal", interrupted)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        land()
+    assert isinstance(raised.value.__context__, Terminated)
+    assert stopped == [1]

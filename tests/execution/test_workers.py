@@ -79,7 +79,7 @@ def until_the_run_knows_of(number):
     """Called by calls in the air: wait for a signal's handler.
 
     It is the run's own as long as they are, puts the former one back when the signal comes, and only then does the run
-    go on. One call must land meanwhile: Python misses a signal that comes just before it waits, until it wakes.
+    go on.
     """
     deadline = time.monotonic() + 120
     while signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler):
