@@ -156,7 +156,7 @@ def test_two_interrupts_leave_a_run_that_resumes(call: Call, gap_s: float) -> No
             _, err = child.communicate(timeout=300)
         finally:
             child.kill()
-    assert child.returncode in (130, -signal.SIGINT)  # a shell tells both as 130; at its very end Python has no handlers
+    assert child.returncode in (130, -signal.SIGINT)  # at its very end Python has no handlers
     assert "Traceback" not in err
     steps = len(Path("here/metrics.jsonl").read_text().splitlines())
     assert call("resume", "here", "--set", f"train.max_steps={steps + 20}")[0] == 0
