@@ -91,6 +91,15 @@ def assert_like(path: Path, alone: Path) -> None:
                 assert record[name] == pytest.approx(value, abs=TOLERANCE, rel=TOLERANCE), name
 
 
+def assert_goes_on_like(run: RunDirectory, alone: Path) -> None:
+    """On one process, from where it was stopped."""
+    run.write_config(small())
+    for _ in steps(run):
+        pass
+    run.close()
+    assert_like(run.path, alone)
+
+
 def train_and(run: RunDirectory, step: int, disturb: Callable[[], None]) -> None:
     """Train to the end, and do something else after so many steps."""
     for progress in steps(run):
@@ -159,11 +168,7 @@ def test_workers_end_when_the_device_fails_and_the_run_goes_on(
     with monkeypatch.context() as broken, pytest.raises(UnavailableError, match="offline"):
         train_and(run, 5, lambda: broken.setattr(Simulator, "submit", refuse))
     assert [process.returncode for process in processes] == [0]
-    run.write_config(small())
-    for _ in steps(run):
-        pass
-    run.close()
-    assert_like(run.path, alone)
+    assert_goes_on_like(run, alone)
 
 
 def test_a_worker_that_is_killed_is_an_error_and_the_run_goes_on(
@@ -173,11 +178,7 @@ def test_a_worker_that_is_killed_is_an_error_and_the_run_goes_on(
     with pytest.raises(WorkerError, match="process 2 of 2 was killed by signal 9.*can be resumed"):
         train_and(run, 9, lambda: processes[0].send_signal(signal.SIGKILL))
     assert not torch.distributed.is_initialized()
-    run.write_config(small())
-    for _ in steps(run):
-        pass
-    run.close()
-    assert_like(run.path, alone)
+    assert_goes_on_like(run, alone)
 
 
 def test_ctrl_c_takes_effect_at_the_end_of_a_step(
@@ -204,11 +205,7 @@ def test_ctrl_c_takes_effect_at_the_end_of_a_step(
     assert done == list(range(1, 11))
     assert [process.returncode for process in processes] == [0]
     assert not torch.distributed.is_initialized()
-    run.write_config(small())
-    for _ in steps(run):
-        pass
-    run.close()
-    assert_like(run.path, alone)
+    assert_goes_on_like(run, alone)
 
 
 def test_a_worker_that_dies_while_ctrl_c_waits_is_told_with_it(
